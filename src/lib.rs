@@ -1,0 +1,15 @@
+//! A declarative workflow runner with stage caching for pruning experiments.
+
+pub mod cli;
+pub mod data;
+pub mod engine;
+pub mod fingerprint;
+pub mod network;
+pub mod ops;
+pub mod pipeline;
+pub mod plan;
+pub mod prune;
+pub mod report;
+pub mod stages;
+pub mod store;
+pub mod train;

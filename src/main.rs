@@ -1,0 +1,3 @@
+//! The `runner` binary: arguments in, exit code out.
+
+fn main() {}
