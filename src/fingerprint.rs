@@ -237,6 +237,7 @@ impl<T: ContentHash> ContentHash for BTreeMap<String, T> {
 mod tests {
     use super::*;
 
+    #[allow(dead_code, reason = "only hashed")]
     struct Example {
         rate: f64,
         steps: usize,

@@ -1,1 +1,71 @@
-//! The `cli` room.
+//! The command line: a file per command.
+//!
+//! A command turns arguments into calls of the rooms below and results into text. Results go to
+//! standard output, progress and errors to standard error, so that output can be piped.
+
+mod args;
+mod completions;
+mod open;
+mod plan;
+mod progress;
+mod run;
+mod schema;
+mod style;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit code of a run in which a stage failed, and of every other error.
+const FAILURE: u8 = 1;
+
+/// Run pruning experiments as cached stages of one pipeline file.
+///
+/// A pipeline file declares stages (init, gate-train, threshold-search, prune, retrain, eval).
+/// `runner run` runs only those whose parameters, code or inputs have changed, and an interrupted
+/// run goes on where it stopped.
+#[derive(Debug, Parser)]
+#[command(name = "runner", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  runner run pipelines/quickstart.toml                  run what is stale
+  runner plan pipelines/quickstart.toml                 what would run, and why
+  runner run P.toml --set threshold-search.flops_ratio=0.3
+  runner run P.toml --over threshold-search.flops_ratio=0.3,0.5,0.7
+  runner data fetch cifar10                             download a data set";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the stages of a pipeline that are stale
+    Run(run::RunArgs),
+    /// Show what would run, and why
+    Plan(plan::PlanArgs),
+    /// Print the JSON Schema of the pipeline file, or its reference page
+    Schema(schema::SchemaArgs),
+    /// Print shell completions
+    Completions(completions::CompletionsArgs),
+}
+
+/// Parses the arguments, runs the command, prints its error.
+pub fn main() -> ExitCode {
+    style::install_error_hook();
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Schema(args) => schema::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Completions(args) => {
+            completions::run(&args);
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        anstream::eprintln!("{error:?}");
+        ExitCode::from(FAILURE)
+    })
+}

@@ -1,1 +1,12 @@
-//! The `prune` room.
+//! The mathematics of pruning, without any I/O: gates, the sparsity regulariser, the threshold
+//! search, and the slim network (Wang et al. 2020).
+
+mod channels;
+mod gates;
+mod search;
+mod slim;
+
+pub use channels::{Channels, PruneError};
+pub use gates::{add_gates, importance, regulariser, sparsity};
+pub use search::{SearchError, SearchInput, SearchResult, threshold_search};
+pub use slim::{masked, slim_fresh, slim_inherit};

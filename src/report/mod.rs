@@ -1,1 +1,6 @@
-//! The `report` room.
+//! Tables for people, made from records.
+
+pub mod format;
+pub mod summary;
+
+pub use summary::{NetworkRow, PointSummary, summarise};

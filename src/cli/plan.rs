@@ -1,0 +1,140 @@
+//! `runner plan`: what would run, and why.
+
+use clap::Args;
+use miette::{IntoDiagnostic, Result};
+use serde_json::json;
+
+use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
+use super::open::Opened;
+use super::style::{FAINT, REUSED, STAGE, STALE, paint};
+use crate::plan::{Entry, Graph, Node, Plan, Verdict};
+
+/// Show what would run, and why
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  runner plan pipelines/quickstart.toml
+  runner plan pipelines/quickstart.toml --set gate-train.epochs=12
+  runner plan pipelines/quickstart.toml --over threshold-search.flops_ratio=0.3,0.5,0.7")]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pipeline: PipelineArgs,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// Print the plan as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Sweeps of up to this many different stages are listed stage by stage.
+const LISTED: usize = 60;
+
+/// Prints the plan.
+pub fn run(args: &PlanArgs) -> Result<()> {
+    let mut opened = Opened::new(&args.pipeline, &args.cache)?;
+    let plan = opened.plan(&args.selection)?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&as_json(&opened.graph, &plan)).into_diagnostic()?;
+        anstream::println!("{text}");
+        return Ok(());
+    }
+    anstream::println!("{}", headline(&opened.name, &opened.graph, &plan));
+    if opened.graph.nodes.len() <= LISTED {
+        let width = opened.graph.nodes.iter().map(|node| node.name.len()).max().unwrap_or(0);
+        for (id, node) in opened.graph.iter() {
+            anstream::println!("{}", line(&opened.graph, node, plan.entry(id), width));
+        }
+    }
+    Ok(())
+}
+
+/// One sentence: how much there is to do.
+pub fn headline(name: &str, graph: &Graph, plan: &Plan) -> String {
+    let stages = graph.nodes.len();
+    let to_run = plan.to_run();
+    let cached = plan.entries.iter().filter(|entry| entry.record().is_some()).count();
+    let work = match (to_run, cached) {
+        (0, _) => format!("nothing to run, {cached} of {} in the cache", plural(stages, "stage")),
+        (_, 0) => format!("{to_run} to run"),
+        _ => format!("{to_run} to run, {cached} in the cache"),
+    };
+    if graph.points.len() > 1 {
+        let uses = graph.stage_uses();
+        let shared = uses - stages;
+        let points = graph.points.len();
+        format!("{name}: {points} points, {uses} stage uses, {stages} different ({shared} shared): {work}")
+    } else {
+        format!("{name}: {}: {work}", plural(stages, "stage"))
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn line(graph: &Graph, node: &Node, entry: &Entry, width: usize) -> String {
+    let padding = " ".repeat(width - node.name.len());
+    let name = paint(STAGE, &node.name);
+    let what = match &entry.verdict {
+        Verdict::Cached(record) => {
+            let took = crate::report::format::seconds(record.provenance.seconds);
+            format!(
+                "{}  {}",
+                paint(REUSED, "cached"),
+                paint(FAINT, format!("{} took {took}", record.fingerprint.short()))
+            )
+        }
+        Verdict::Left => paint(FAINT, "left    not selected"),
+        Verdict::Run { reasons, resumes } => {
+            let words: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            let resumes = if *resumes { "; goes on from a saved state" } else { "" };
+            format!("{}     {}{resumes}", paint(STALE, "run"), words.join(", "))
+        }
+    };
+    format!("  {name}{padding}  {what}{}", paint(FAINT, points(graph, node)))
+}
+
+/// Which points a node belongs to, if not to all.
+fn points(graph: &Graph, node: &Node) -> String {
+    let all = graph.points.len();
+    if all == 1 {
+        return String::new();
+    }
+    let mut used: Vec<usize> = node.uses.iter().map(|usage| usage.point).collect();
+    used.dedup();
+    match used.as_slice() {
+        used if used.len() == all => format!("  (shared by all {all} points)"),
+        [one] => format!("  ({})", graph.points[*one].name()),
+        used => format!("  (shared by {} points)", used.len()),
+    }
+}
+
+fn as_json(graph: &Graph, plan: &Plan) -> serde_json::Value {
+    let stages = graph.iter().map(|(id, node)| {
+        let entry = plan.entry(id);
+        let points: Vec<String> = node.uses.iter().map(|usage| graph.points[usage.point].name()).collect();
+        let (state, reasons, resumes) = match &entry.verdict {
+            Verdict::Cached(_) => ("cached", vec![], false),
+            Verdict::Left => ("left", vec![], false),
+            Verdict::Run { reasons, resumes } => ("run", reasons.clone(), *resumes),
+        };
+        let words: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        json!({
+            "stage": node.name,
+            "kind": node.stage.kind().name,
+            "points": points,
+            "state": state,
+            "reasons": reasons,
+            "why": words,
+            "resumes": resumes,
+            "fingerprint": entry.fingerprint,
+        })
+    });
+    json!({
+        "points": graph.points.len(),
+        "stage_uses": graph.stage_uses(),
+        "to_run": plan.to_run(),
+        "stages": stages.collect::<Vec<_>>(),
+    })
+}

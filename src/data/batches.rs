@@ -1,0 +1,185 @@
+//! Batches, made in the background while the last one is trained on.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use rand::Rng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::set::{DataSet, Images};
+
+/// Batches that are made ahead.
+const AHEAD: usize = 2;
+
+/// In which order images come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As given.
+    Sequential,
+    /// Shuffled, by seed and epoch.
+    Shuffled {
+        /// The seed.
+        seed: u64,
+        /// The epoch, from 0.
+        epoch: u64,
+    },
+}
+
+/// Random changes to training images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Augment {
+    /// Pads with so many zeros and crops the old size at a random place.
+    pub crop_padding: usize,
+    /// Mirrors half of the images.
+    pub flip: bool,
+}
+
+/// Some images, ready for a network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Normalised values, image after image.
+    pub images: Vec<f32>,
+    /// Classes.
+    pub labels: Vec<u32>,
+}
+
+/// Which images become which batches.
+#[derive(Debug, Clone)]
+pub struct Batches {
+    /// Where they come from.
+    pub data: Arc<DataSet>,
+    /// Whether they are test images; else training images.
+    pub test: bool,
+    /// Which of them.
+    pub indices: Arc<[u32]>,
+    /// Images in a batch; the last may have fewer.
+    pub size: usize,
+    /// The order.
+    pub order: Order,
+    /// Random changes.
+    pub augment: Option<Augment>,
+}
+
+impl Batches {
+    /// How many batches there are.
+    pub fn count(&self) -> usize {
+        self.indices.len().div_ceil(self.size)
+    }
+
+    /// The batches from number `first` on.
+    pub fn from(self, first: usize) -> impl Iterator<Item = Batch> {
+        let (sender, receiver) = sync_channel(AHEAD);
+        // The thread ends when all batches are made, or when nobody takes them any more.
+        std::thread::spawn(move || {
+            let mut indices = self.indices.to_vec();
+            if let Order::Shuffled { seed, epoch } = self.order {
+                indices.shuffle(&mut stream(seed, epoch, 0));
+            }
+            for (number, chosen) in indices.chunks(self.size).enumerate().skip(first) {
+                let batch = self.make(chosen, number * self.size);
+                if sender.send(batch).is_err() {
+                    return;
+                }
+            }
+        });
+        Taking(receiver)
+    }
+
+    fn make(&self, chosen: &[u32], position: usize) -> Batch {
+        let images = if self.test { &self.data.test } else { &self.data.train };
+        let mut batch = Batch {
+            images: vec![0.0; chosen.len() * images.size()],
+            labels: chosen.iter().map(|index| u32::from(images.labels[*index as usize])).collect(),
+        };
+        let outputs = batch.images.chunks_exact_mut(images.size());
+        for (offset, (index, output)) in chosen.iter().zip(outputs).enumerate() {
+            let (shift, flip) = self.change(position + offset);
+            self.image(images, *index as usize, shift, flip, output);
+        }
+        batch
+    }
+
+    /// The change of the image at a place of the epoch: how far it is moved down and right, and whether it is mirrored.
+    fn change(&self, position: usize) -> ((isize, isize), bool) {
+        let (Some(augment), Order::Shuffled { seed, epoch }) = (self.augment, self.order) else {
+            return ((0, 0), false);
+        };
+        let mut random = stream(seed, epoch, position as u64 + 1);
+        let padding = augment.crop_padding as isize;
+        let mut shift = || random.random_range(0..=2 * augment.crop_padding as u32) as isize - padding;
+        let shift = (shift(), shift());
+        (shift, augment.flip && random.random_bool(0.5))
+    }
+
+    fn image(&self, images: &Images, index: usize, shift: (isize, isize), flip: bool, output: &mut [f32]) {
+        let (height, width) = (images.shape.height, images.shape.width);
+        let pixels = &images.pixels[index * images.size()..(index + 1) * images.size()];
+        let planes = pixels.chunks_exact(height * width).zip(output.chunks_exact_mut(height * width));
+        let normalise = &self.data.normalise;
+        for (channel, (plane, output)) in planes.enumerate() {
+            let table: Vec<f32> = (0..256)
+                .map(|p| ((f64::from(p) / 255.0 - normalise.mean[channel]) / normalise.std[channel]) as f32)
+                .collect();
+            for (place, value) in output.iter_mut().enumerate() {
+                let row = (place / width) as isize - shift.0;
+                let column = (place % width) as isize;
+                let column = if flip { width as isize - 1 - column } else { column } - shift.1;
+                let inside = (0..height as isize).contains(&row) && (0..width as isize).contains(&column);
+                // What lies outside is a black pixel, normalised like the others.
+                let pixel = if inside { plane[row as usize * width + column as usize] } else { 0 };
+                *value = table[usize::from(pixel)];
+            }
+        }
+    }
+}
+
+/// A random stream of its own for every epoch and place.
+fn stream(seed: u64, epoch: u64, place: u64) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    random.set_stream(place);
+    random
+}
+
+struct Taking(Receiver<Batch>);
+
+impl Iterator for Taking {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        self.0.recv().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DataParams, load};
+    use super::*;
+
+    fn batches(order: Order) -> Batches {
+        let data = Arc::new(load(&DataParams::default()).unwrap());
+        let augment = Some(Augment { crop_padding: 4, flip: true });
+        Batches { data, test: false, indices: (0..100).collect(), size: 32, order, augment }
+    }
+
+    #[test]
+    fn going_on_in_the_middle_of_an_epoch_gives_the_same_batches() {
+        let order = Order::Shuffled { seed: 3, epoch: 5 };
+        let all: Vec<Batch> = batches(order).from(0).collect();
+        let rest: Vec<Batch> = batches(order).from(2).collect();
+        assert_eq!(all.len(), 4);
+        assert_eq!(all[2..], rest);
+        let other: Vec<Batch> = batches(Order::Shuffled { seed: 3, epoch: 6 }).from(0).collect();
+        assert_ne!(all[0], other[0]);
+    }
+
+    #[test]
+    fn images_in_order_are_the_normalised_pixels() {
+        let made = batches(Order::Sequential);
+        let data = made.data.clone();
+        let first = made.from(0).next().unwrap();
+        let expected = (f64::from(data.train.pixels[300]) / 255.0 - 0.2860) / 0.3530;
+        assert!((f64::from(first.images[300]) - expected).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,209 @@
+//! The `[data]` table: which images, and how they become numbers.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::content_hash;
+use crate::fingerprint::{ContentHash, Encoder};
+
+/// The known data sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataSetName {
+    /// 5,000 + 1,000 images of Fashion-MNIST that ship with runner.
+    FashionMnistMini,
+    /// Fashion-MNIST, from IDX files.
+    FashionMnist,
+    /// MNIST, from IDX files.
+    Mnist,
+    /// CIFAR-10, binary version.
+    Cifar10,
+    /// CIFAR-100, binary version.
+    Cifar100,
+}
+
+impl DataSetName {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::FashionMnistMini, Self::FashionMnist, Self::Mnist, Self::Cifar10, Self::Cifar100];
+
+    /// The name in the pipeline file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FashionMnistMini => "fashion-mnist-mini",
+            Self::FashionMnist => "fashion-mnist",
+            Self::Mnist => "mnist",
+            Self::Cifar10 => "cifar10",
+            Self::Cifar100 => "cifar100",
+        }
+    }
+
+    /// Whether the files are CIFAR's.
+    pub fn is_cifar(self) -> bool {
+        matches!(self, Self::Cifar10 | Self::Cifar100)
+    }
+
+    /// Mean and standard deviation of each channel: CIFAR's from Wang et al. 2020, the others measured on their
+    /// training images (the customary figures).
+    fn figures(self) -> Normalise {
+        let (mean, std): (&[f64], &[f64]) = match self {
+            Self::FashionMnistMini | Self::FashionMnist => (&[0.2860], &[0.3530]),
+            Self::Mnist => (&[0.1307], &[0.3081]),
+            Self::Cifar10 | Self::Cifar100 => (&[0.4914, 0.4822, 0.4465], &[0.2023, 0.1994, 0.2010]),
+        };
+        Normalise { mean: mean.to_vec(), std: std.to_vec() }
+    }
+}
+
+impl ContentHash for DataSetName {
+    fn content_hash(&self, encoder: &mut Encoder) {
+        self.name().content_hash(encoder);
+    }
+}
+
+/// The shape of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageShape {
+    /// Colours: 1 or 3.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+/// `(pixel / 255 - mean) / std`, for each channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Normalise {
+    /// Means.
+    pub mean: Vec<f64>,
+    /// Standard deviations.
+    pub std: Vec<f64>,
+}
+
+/// Which images are used, and how.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataParams {
+    /// The data set.
+    pub set: DataSetName,
+    /// The folder with its files; by default `data/<set>`, or `$RUNNER_DATA/<set>`. Not hashed: the files' content is.
+    pub dir: Option<PathBuf>,
+    /// Pads images with zeros to this many pixels a side.
+    #[schemars(range(min = 16, max = 512))]
+    pub size: Option<usize>,
+    /// The share of the training images that is held out for validation, the same of every class.
+    #[schemars(range(min = 0.0, max = 0.9))]
+    pub validation: f64,
+    /// Uses only the first so many training images.
+    #[schemars(range(min = 20))]
+    pub limit_train: Option<usize>,
+    /// Uses only the first so many test images.
+    #[schemars(range(min = 1))]
+    pub limit_test: Option<usize>,
+    /// Mean of each channel, instead of the data set's own.
+    pub mean: Option<Vec<f64>>,
+    /// Standard deviation of each channel, instead of the data set's own.
+    pub std: Option<Vec<f64>>,
+}
+
+content_hash!(DataParams { set, size, validation, limit_train, limit_test, mean, std } skip { dir });
+
+impl Default for DataParams {
+    fn default() -> Self {
+        Self {
+            set: DataSetName::FashionMnistMini,
+            dir: None,
+            size: None,
+            validation: 0.1,
+            limit_train: None,
+            limit_test: None,
+            mean: None,
+            std: None,
+        }
+    }
+}
+
+/// A `[data]` table that contradicts itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ImproperData {
+    /// The key to mend.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// The way out.
+    pub help: String,
+}
+
+impl DataParams {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// The key to mend.
+    pub fn check(&self) -> Result<(), ImproperData> {
+        let wrong = |key: &str, message: String, help: &str| {
+            Err(ImproperData { key: key.to_owned(), message, help: help.to_owned() })
+        };
+        let native = self.native();
+        if let Some(size) = self.size {
+            if size < native.height {
+                return wrong(
+                    "size",
+                    format!("images of {}x{} cannot be padded to {size}", native.height, native.width),
+                    "take a size at least as large, or leave it out",
+                );
+            }
+        }
+        for (key, values) in [("mean", &self.mean), ("std", &self.std)] {
+            if let Some(values) = values {
+                if values.len() != native.channels || (key == "std" && values.iter().any(|v| *v <= 0.0)) {
+                    return wrong(
+                        key,
+                        format!(
+                            "`{key}` must have {} values, standard deviations above zero",
+                            native.channels
+                        ),
+                        "give one value for each channel",
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The shape of the images that a network sees. Reads no file.
+    pub fn shape(&self) -> ImageShape {
+        let native = self.native();
+        let size = self.size.unwrap_or(native.height);
+        ImageShape { channels: native.channels, height: size, width: size }
+    }
+
+    /// The number of classes. Reads no file.
+    pub fn classes(&self) -> usize {
+        if self.set == DataSetName::Cifar100 { 100 } else { 10 }
+    }
+
+    /// How pixels become numbers.
+    pub fn normalise(&self) -> Normalise {
+        let own = self.set.figures();
+        Normalise { mean: self.mean.clone().unwrap_or(own.mean), std: self.std.clone().unwrap_or(own.std) }
+    }
+
+    /// Where the files are looked for.
+    pub fn folder(&self) -> PathBuf {
+        let root = || std::env::var_os("RUNNER_DATA").map_or_else(|| PathBuf::from("data"), PathBuf::from);
+        self.dir.clone().unwrap_or_else(|| root().join(self.set.name()))
+    }
+
+    /// The shape of the images in the files.
+    pub(super) fn native(&self) -> ImageShape {
+        if self.set.is_cifar() {
+            ImageShape { channels: 3, height: 32, width: 32 }
+        } else {
+            ImageShape { channels: 1, height: 28, width: 28 }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Where a result came from.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::plan::{Assessment, Node};
+use crate::store::Provenance;
+
+/// What all stages of a run have in common.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// `cpu`, `cuda:0`.
+    pub device: String,
+    /// CPU threads.
+    pub threads: usize,
+    /// This machine's name.
+    pub host: String,
+}
+
+impl Origin {
+    /// The origin of results made on this machine.
+    pub fn here(pipeline: &str, device: String, threads: usize) -> Self {
+        let host = gethostname::gethostname().to_string_lossy().into_owned();
+        Self { pipeline: pipeline.to_owned(), device, threads, host }
+    }
+
+    /// The provenance of a result.
+    pub fn provenance(&self, node: &Node, assessment: &Assessment, time: &Span) -> Provenance {
+        let inputs = assessment.inputs.iter().flat_map(|(role, artifacts)| {
+            let single = artifacts.len() == 1;
+            artifacts.iter().map(move |(output, object)| {
+                let key = if single { role.clone() } else { format!("{role}.{output}") };
+                (key, *object)
+            })
+        });
+        Provenance {
+            runner_version: env!("CARGO_PKG_VERSION").to_owned(),
+            runner_commit: option_env!("RUNNER_COMMIT").map(str::to_owned),
+            stage: node.name.clone(),
+            pipeline: self.pipeline.clone(),
+            parameters: node.stage.parameters(),
+            inputs: inputs.collect::<BTreeMap<_, _>>(),
+            data: assessment.data.map(|data| data.to_string()),
+            seed: node.seed,
+            device: self.device.clone(),
+            threads: self.threads,
+            host: self.host.clone(),
+            started: time.started,
+            finished: time.finished,
+            seconds: time.seconds,
+        }
+    }
+}
+
+/// When a stage ran, and for how long by a clock that is never set back.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// Its start.
+    pub started: Timestamp,
+    /// Its end.
+    pub finished: Timestamp,
+    /// The time between, in seconds.
+    pub seconds: f64,
+}

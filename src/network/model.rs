@@ -1,0 +1,299 @@
+//! A network on a device: forward, and backward to exactly the gradients that are wanted.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Result, Tensor, bail};
+
+use super::{Checkpoint, CheckpointError, HostTensor, NetworkSpec};
+use crate::ops::{self, BatchStats, BnAct, Conv2d, Pool};
+
+/// Weight of a batch in the running statistics, PyTorch's default.
+const MOMENTUM: f64 = 0.1;
+
+/// Gradients by parameter name.
+pub type Gradients = BTreeMap<String, Tensor>;
+
+/// Which parameters are trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trainable {
+    /// Every weight; gates are not touched.
+    All,
+    /// Scale and shift of every batch norm.
+    BnScale,
+    /// The gates.
+    Gates,
+}
+
+#[derive(Debug)]
+struct Block {
+    /// Index of the convolution in `features`; its batch norm is the next.
+    index: usize,
+    conv: Conv2d,
+    gamma: Tensor,
+    beta: Tensor,
+    gate: Option<Tensor>,
+    running_mean: Tensor,
+    running_var: Tensor,
+    batches: i64,
+    pool: Pool,
+}
+
+impl Block {
+    fn activation(&self) -> BnAct<'_> {
+        BnAct { gamma: &self.gamma, beta: &self.beta, gate: self.gate.as_ref(), pool: self.pool }
+    }
+}
+
+/// A network whose tensors live on a device.
+#[derive(Debug)]
+pub struct Model {
+    spec: NetworkSpec,
+    blocks: Vec<Block>,
+    weight: Tensor,
+    bias: Tensor,
+}
+
+/// What the backward pass needs of a forward pass.
+#[derive(Debug)]
+pub struct Tape {
+    blocks: Vec<Taped>,
+    maps: Tensor,
+    pooled: Tensor,
+}
+
+#[derive(Debug)]
+struct Taped {
+    /// The input of the convolution, where its weight is trained.
+    input: Option<Tensor>,
+    convolved: Tensor,
+    stats: BatchStats,
+}
+
+impl Model {
+    /// Places a checkpoint on a device.
+    ///
+    /// # Errors
+    /// A tensor that is missing, or a device without memory for it.
+    pub fn load(checkpoint: &Checkpoint, device: &Device) -> std::result::Result<Self, CheckpointError> {
+        let tensor = |name: &str| place(checkpoint, name, device);
+        let mut blocks = Vec::new();
+        for layer in checkpoint.spec.layers() {
+            let conv = format!("features.{}", layer.index);
+            let norm = format!("features.{}", layer.index + 1);
+            let gate = format!("{norm}.gate");
+            let batches = match checkpoint.tensors.get(&format!("{norm}.num_batches_tracked")) {
+                Some(HostTensor::Count(count)) => *count,
+                _ => 0,
+            };
+            blocks.push(Block {
+                index: layer.index,
+                conv: Conv2d::new(tensor(&format!("{conv}.weight"))?, 1)?,
+                gamma: tensor(&format!("{norm}.weight"))?,
+                beta: tensor(&format!("{norm}.bias"))?,
+                gate: if checkpoint.gated() { Some(tensor(&gate)?) } else { None },
+                running_mean: tensor(&format!("{norm}.running_mean"))?,
+                running_var: tensor(&format!("{norm}.running_var"))?,
+                batches,
+                pool: if layer.pooled { Pool::Max2 } else { Pool::None },
+            });
+        }
+        let (weight, bias) = (tensor("classifier.weight")?, tensor("classifier.bias")?);
+        Ok(Self { spec: checkpoint.spec.clone(), blocks, weight, bias })
+    }
+
+    /// The network as it is now, in host memory.
+    ///
+    /// # Errors
+    /// The device cannot be read.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        let mut tensors = BTreeMap::new();
+        let mut put = |name: String, tensor: &Tensor| -> Result<()> {
+            let data = tensor.flatten_all()?.to_vec1::<f32>()?;
+            tensors.insert(name, HostTensor::Float { shape: tensor.dims().to_vec(), data });
+            Ok(())
+        };
+        for block in &self.blocks {
+            let norm = format!("features.{}", block.index + 1);
+            put(format!("features.{}.weight", block.index), block.conv.weight())?;
+            put(format!("{norm}.weight"), &block.gamma)?;
+            put(format!("{norm}.bias"), &block.beta)?;
+            put(format!("{norm}.running_mean"), &block.running_mean)?;
+            put(format!("{norm}.running_var"), &block.running_var)?;
+            if let Some(gate) = &block.gate {
+                put(format!("{norm}.gate"), gate)?;
+            }
+        }
+        put("classifier.weight".to_owned(), &self.weight)?;
+        put("classifier.bias".to_owned(), &self.bias)?;
+        for block in &self.blocks {
+            let name = format!("features.{}.num_batches_tracked", block.index + 1);
+            tensors.insert(name, HostTensor::Count(block.batches));
+        }
+        Ok(Checkpoint { spec: self.spec.clone(), tensors })
+    }
+
+    /// The structure.
+    pub fn spec(&self) -> &NetworkSpec {
+        &self.spec
+    }
+
+    /// Logits (N x classes) of images (N x C x H x W), by the running statistics.
+    ///
+    /// # Errors
+    /// Images of the wrong shape.
+    pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
+        let mut x = images.clone();
+        for block in &self.blocks {
+            let convolved = block.conv.forward(&x)?;
+            x = block.activation().eval(&convolved, &block.running_mean, &block.running_var)?;
+        }
+        ops::linear(&ops::global_avg_pool(&x)?, &self.weight, &self.bias)
+    }
+
+    /// Logits by the batch's own statistics, which move the running ones; and what
+    /// [`Self::backward`] needs.
+    ///
+    /// # Errors
+    /// Images of the wrong shape, a batch of which a channel has a single value.
+    pub fn forward_train(&mut self, images: &Tensor, trainable: Trainable) -> Result<(Tensor, Tape)> {
+        let mut x = images.clone();
+        let mut taped = Vec::with_capacity(self.blocks.len());
+        for block in &mut self.blocks {
+            let convolved = block.conv.forward(&x)?;
+            let (y, stats) = block.activation().train(&convolved)?;
+            if stats.count < 2 {
+                bail!("batch norm needs more than one value for each channel, in training");
+            }
+            let unbiased = (&stats.var * (stats.count as f64 / (stats.count - 1) as f64))?;
+            let mixed = |old: &Tensor, new: &Tensor| (old * (1.0 - MOMENTUM))? + (new * MOMENTUM)?;
+            block.running_mean = mixed(&block.running_mean, &stats.mean)?;
+            block.running_var = mixed(&block.running_var, &unbiased)?;
+            block.batches += 1;
+            let input = (trainable == Trainable::All).then_some(x);
+            taped.push(Taped { input, convolved, stats });
+            x = y;
+        }
+        let pooled = ops::global_avg_pool(&x)?;
+        let logits = ops::linear(&pooled, &self.weight, &self.bias)?;
+        Ok((logits, Tape { blocks: taped, maps: x, pooled }))
+    }
+
+    /// The gradients of what is trained, from that of the logits. Frozen weights cost nothing, and the gradient of
+    /// the images is never computed.
+    ///
+    /// # Errors
+    /// A tape of another network.
+    pub fn backward(&self, tape: Tape, dlogits: &Tensor, trainable: Trainable) -> Result<Gradients> {
+        let mut gradients = Gradients::new();
+        let (dpooled, head) = ops::linear_backward(&tape.pooled, &self.weight, dlogits)?;
+        if trainable == Trainable::All {
+            gradients.insert("classifier.weight".to_owned(), head.dweight);
+            gradients.insert("classifier.bias".to_owned(), head.dbias);
+        }
+        let (_, _, height, width) = tape.maps.dims4()?;
+        let mut dy = ops::global_avg_pool_backward(&dpooled, (height, width))?;
+        for (position, (block, taped)) in self.blocks.iter().zip(tape.blocks).enumerate().rev() {
+            let norm = format!("features.{}", block.index + 1);
+            let grads = block.activation().backward(&taped.convolved, &taped.stats, &dy)?;
+            match trainable {
+                Trainable::Gates => {
+                    let Some(dgate) = grads.dgate else { bail!("the network has no gates to train") };
+                    gradients.insert(format!("{norm}.gate"), dgate);
+                }
+                Trainable::All | Trainable::BnScale => {
+                    gradients.insert(format!("{norm}.weight"), grads.dgamma);
+                    gradients.insert(format!("{norm}.bias"), grads.dbeta);
+                }
+            }
+            if let Some(input) = taped.input {
+                let dweight = block.conv.grad_weight(&input, &grads.dx)?;
+                gradients.insert(format!("features.{}.weight", block.index), dweight);
+            }
+            if position > 0 {
+                dy = block.conv.grad_input(&grads.dx)?;
+            }
+        }
+        Ok(gradients)
+    }
+
+    /// The parameters that are trained, by name.
+    pub fn parameters(&self, trainable: Trainable) -> Vec<(String, Tensor)> {
+        let mut found = Vec::new();
+        for block in &self.blocks {
+            let norm = format!("features.{}", block.index + 1);
+            if trainable == Trainable::All {
+                found.push((format!("features.{}.weight", block.index), block.conv.weight().clone()));
+            }
+            match (&block.gate, trainable) {
+                (Some(gate), Trainable::Gates) => found.push((format!("{norm}.gate"), gate.clone())),
+                (None, Trainable::Gates) => {}
+                (_, Trainable::All | Trainable::BnScale) => {
+                    found.push((format!("{norm}.weight"), block.gamma.clone()));
+                    found.push((format!("{norm}.bias"), block.beta.clone()));
+                }
+            }
+        }
+        if trainable == Trainable::All {
+            found.push(("classifier.weight".to_owned(), self.weight.clone()));
+            found.push(("classifier.bias".to_owned(), self.bias.clone()));
+        }
+        found
+    }
+
+    /// Replaces a parameter.
+    ///
+    /// # Errors
+    /// No parameter of this name.
+    pub fn set_parameter(&mut self, name: &str, value: Tensor) -> Result<()> {
+        match name {
+            "classifier.weight" => self.weight = value,
+            "classifier.bias" => self.bias = value,
+            _ => {
+                let mut parts = name.split('.');
+                let (Some("features"), Some(index), Some(field), None) =
+                    (parts.next(), parts.next(), parts.next(), parts.next())
+                else {
+                    bail!("no parameter is called `{name}`")
+                };
+                let index: usize = index.parse().map_err(candle_core::Error::wrap)?;
+                for block in &mut self.blocks {
+                    match field {
+                        "weight" if index == block.index => block.conv = Conv2d::new(value, 1)?,
+                        "weight" if index == block.index + 1 => block.gamma = value,
+                        "bias" if index == block.index + 1 => block.beta = value,
+                        "gate" if index == block.index + 1 => block.gate = Some(value),
+                        _ => continue,
+                    }
+                    return Ok(());
+                }
+                bail!("no parameter is called `{name}`")
+            }
+        }
+        Ok(())
+    }
+
+    /// The importance that is regularised and searched: gates, or the scale of batch norm.
+    pub fn gates(&self) -> Vec<(String, Tensor)> {
+        self.blocks
+            .iter()
+            .map(|block| {
+                let norm = format!("features.{}", block.index + 1);
+                match &block.gate {
+                    Some(gate) => (format!("{norm}.gate"), gate.clone()),
+                    None => (format!("{norm}.weight"), block.gamma.clone()),
+                }
+            })
+            .collect()
+    }
+}
+
+fn place(
+    checkpoint: &Checkpoint,
+    name: &str,
+    device: &Device,
+) -> std::result::Result<Tensor, CheckpointError> {
+    match checkpoint.tensors.get(name) {
+        Some(HostTensor::Float { shape, data }) => Ok(Tensor::from_slice(data, shape.as_slice(), device)?),
+        _ => Err(CheckpointError::Missing(name.to_owned())),
+    }
+}

@@ -1,0 +1,256 @@
+//! Fresh or stale: the graph compared with the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::PlanError;
+use super::graph::{Graph, Node, NodeId};
+use super::identity::{DataIdentities, fingerprint};
+use super::reason::{Current, Reason, reasons};
+use crate::fingerprint::Fingerprint;
+use crate::store::{Lookup, ObjectHash, Record, Store};
+
+/// Which stages of the pipeline are meant.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Only these stages; what they need must be in the cache.
+    pub only: Vec<String>,
+    /// These stages and all that they need.
+    pub until: Vec<String>,
+    /// Run these even if their results are in the cache.
+    pub force: Vec<String>,
+}
+
+/// What happens to a node, and why.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// Its result is in the cache.
+    Cached(Box<Record>),
+    /// It must run.
+    Run {
+        /// Why. Never empty.
+        reasons: Vec<Reason>,
+        /// An interrupted run left a state to go on from.
+        resumes: bool,
+    },
+    /// Not selected.
+    Left,
+}
+
+/// A node's place in the plan.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its fingerprint, where all its inputs are known.
+    pub fingerprint: Option<Fingerprint>,
+    /// What happens to it.
+    pub verdict: Verdict,
+}
+
+impl Entry {
+    /// The record, if the result is in the cache.
+    pub fn record(&self) -> Option<&Record> {
+        match &self.verdict {
+            Verdict::Cached(record) => Some(record),
+            Verdict::Run { .. } | Verdict::Left => None,
+        }
+    }
+
+    /// Whether the node will run.
+    pub fn runs(&self) -> bool {
+        matches!(self.verdict, Verdict::Run { .. })
+    }
+}
+
+/// What must run, and why.
+#[derive(Debug)]
+pub struct Plan {
+    /// One entry for each node of the graph, in its order.
+    pub entries: Vec<Entry>,
+}
+
+impl Plan {
+    /// The entry of a node.
+    pub fn entry(&self, id: NodeId) -> &Entry {
+        &self.entries[id.0]
+    }
+
+    /// How many nodes will run.
+    pub fn to_run(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.runs()).count()
+    }
+}
+
+/// What is known of a node when it is its turn.
+#[derive(Debug)]
+pub struct Assessment {
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// The objects in its roles.
+    pub inputs: BTreeMap<String, Vec<(String, ObjectHash)>>,
+    /// The identity of its images.
+    pub data: Option<Fingerprint>,
+}
+
+/// Compares `graph` with `store`.
+///
+/// # Errors
+/// A selection that names no stage, data that is missing, a cache that cannot be read.
+pub fn assess(
+    graph: &Graph,
+    store: &Store,
+    data: &mut DataIdentities,
+    pipeline: &str,
+    selection: &Selection,
+) -> Result<Plan, PlanError> {
+    let selected = selected(graph, selection)?;
+    let forced = named(graph, "--force", &selection.force)?;
+    let mut plan = Plan { entries: Vec::with_capacity(graph.nodes.len()) };
+    for (id, node) in graph.iter() {
+        let entry = entry(graph, store, data, pipeline, (id, node), &plan, forced.contains(&id))?;
+        let left = !selected.contains(&id) && entry.runs();
+        plan.entries.push(if left { Entry { verdict: Verdict::Left, ..entry } } else { entry });
+    }
+    Ok(plan)
+}
+
+fn entry(
+    graph: &Graph,
+    store: &Store,
+    data: &mut DataIdentities,
+    pipeline: &str,
+    (_, node): (NodeId, &Node),
+    plan: &Plan,
+    forced: bool,
+) -> Result<Entry, PlanError> {
+    let data = data.of(&graph.data[node.data], node.stage.data_use())?;
+    let mut inputs = BTreeMap::new();
+    let mut givers = BTreeMap::new();
+    let mut found = if forced { vec![Reason::Forced] } else { Vec::new() };
+    for edge in &node.inputs {
+        let giver = graph.node(edge.from).name.clone();
+        givers.insert(edge.role.clone(), giver.clone());
+        match plan.entry(edge.from).record() {
+            Some(record) => {
+                inputs.insert(edge.role.clone(), objects(record, &edge.outputs));
+            }
+            None => found.push(Reason::InputRuns { stage: giver }),
+        }
+    }
+    let known = inputs.len() == node.inputs.len();
+    let fingerprint = known.then(|| fingerprint(node, data, &inputs));
+    let mut missing = None;
+    if let Some(fingerprint) = fingerprint {
+        match store.lookup(&fingerprint)? {
+            Lookup::Present(record) if !forced => {
+                let verdict = Verdict::Cached(Box::new(record));
+                return Ok(Entry { fingerprint: Some(fingerprint), verdict });
+            }
+            Lookup::Present(_) | Lookup::Absent => {}
+            Lookup::OutputMissing { output, .. } => missing = Some(Reason::OutputMissing { output }),
+        }
+    }
+    let current = Current { node, data, inputs: &inputs, givers: &givers };
+    found.extend(why(graph, store, pipeline, &current, missing, &found)?);
+    let resumes = match fingerprint {
+        Some(fingerprint) => store.has_partial(&fingerprint),
+        None => false,
+    };
+    Ok(Entry { fingerprint, verdict: Verdict::Run { reasons: found, resumes } })
+}
+
+/// The reasons that the last run of the same stage tells.
+fn why(
+    graph: &Graph,
+    store: &Store,
+    pipeline: &str,
+    current: &Current<'_>,
+    missing: Option<Reason>,
+    already: &[Reason],
+) -> Result<Vec<Reason>, PlanError> {
+    if let Some(missing) = missing {
+        return Ok(vec![missing]);
+    }
+    let mut last = None;
+    for usage in &current.node.uses {
+        last = store.recall(pipeline, &graph.points[usage.point].name(), &usage.stage)?;
+        if last.is_some() {
+            break;
+        }
+    }
+    let Some(last) = last else { return Ok(vec![Reason::NeverRun]) };
+    let found = reasons(&last, current);
+    if found.is_empty() && already.is_empty() {
+        return Ok(vec![Reason::ResultGone]);
+    }
+    Ok(found)
+}
+
+/// The objects of a record's outputs, in the order asked for.
+pub(super) fn objects(record: &Record, outputs: &[String]) -> Vec<(String, ObjectHash)> {
+    outputs
+        .iter()
+        .filter_map(|output| record.outputs.get(output).map(|entry| (output.clone(), entry.object)))
+        .collect()
+}
+
+impl Assessment {
+    /// Assesses one node from the records of its inputs; `None` while one of them is missing.
+    ///
+    /// # Errors
+    /// The data set's files are missing or cannot be read.
+    pub fn of(
+        graph: &Graph,
+        node: &Node,
+        records: &[Option<Record>],
+        data: &mut DataIdentities,
+    ) -> Result<Option<Self>, PlanError> {
+        let data = data.of(&graph.data[node.data], node.stage.data_use())?;
+        let mut inputs = BTreeMap::new();
+        for edge in &node.inputs {
+            let Some(record) = &records[edge.from.0] else { return Ok(None) };
+            inputs.insert(edge.role.clone(), objects(record, &edge.outputs));
+        }
+        let fingerprint = fingerprint(node, data, &inputs);
+        Ok(Some(Self { fingerprint, inputs, data }))
+    }
+}
+
+fn selected(graph: &Graph, selection: &Selection) -> Result<BTreeSet<NodeId>, PlanError> {
+    if selection.only.is_empty() && selection.until.is_empty() {
+        return Ok(graph.iter().map(|(id, _)| id).collect());
+    }
+    let mut chosen = named(graph, "--only", &selection.only)?;
+    let mut open: Vec<NodeId> = named(graph, "--until", &selection.until)?.into_iter().collect();
+    while let Some(id) = open.pop() {
+        if chosen.insert(id) {
+            open.extend(graph.node(id).inputs.iter().map(|edge| edge.from));
+        }
+    }
+    Ok(chosen)
+}
+
+fn named(graph: &Graph, option: &'static str, names: &[String]) -> Result<BTreeSet<NodeId>, PlanError> {
+    let mut found = BTreeSet::new();
+    for name in names {
+        let before = found.len();
+        found.extend(graph.points.iter().filter_map(|point| point.node(name)));
+        if found.len() == before && !graph.points.iter().any(|point| point.node(name).is_some()) {
+            return Err(unknown(graph, option, name));
+        }
+    }
+    Ok(found)
+}
+
+fn unknown(graph: &Graph, option: &'static str, name: &str) -> PlanError {
+    let stages: BTreeSet<&str> =
+        graph.points.iter().flat_map(|point| point.stages.iter().map(|(name, _)| name.as_str())).collect();
+    let nearest =
+        stages.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+    let all = stages.iter().copied().collect::<Vec<_>>().join(", ");
+    let help = match nearest {
+        Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.75 => {
+            format!("did you mean `{nearest}`? its stages are {all}")
+        }
+        _ => format!("its stages are {all}"),
+    };
+    PlanError::UnknownStage { option, name: name.to_owned(), help }
+}

@@ -1,0 +1,231 @@
+//! The points of a pipeline merged into one graph of work.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::PlanError;
+use crate::data::DataParams;
+use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
+use crate::pipeline::{Pipeline, Point, StageDecl};
+use crate::stages::{self, DataUse, Randomness, Stage, kind};
+
+/// The place of a node in [`Graph::nodes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub usize);
+
+/// An input: which outputs of which node fill a role.
+#[derive(Debug, Clone)]
+pub struct Edge {
+    /// The role of the taking stage.
+    pub role: String,
+    /// The giving node.
+    pub from: NodeId,
+    /// The outputs taken, in order.
+    pub outputs: Vec<String>,
+}
+
+/// A stage of a point that a node stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    /// Index in [`Graph::points`].
+    pub point: usize,
+    /// The stage's name there.
+    pub stage: String,
+}
+
+/// A piece of work: one stage, or several equal ones of several points.
+#[derive(Debug)]
+pub struct Node {
+    /// What it is, by its parameters and those of all above it. Known without running anything.
+    pub definition: Fingerprint,
+    /// The name of the first stage that it stands for.
+    pub name: String,
+    /// The stage with its parameters.
+    pub stage: Arc<dyn Stage>,
+    /// Its inputs.
+    pub inputs: Vec<Edge>,
+    /// Its seed, if it draws random numbers.
+    pub seed: Option<u64>,
+    /// Index in [`Graph::data`].
+    pub data: usize,
+    /// The stages it stands for.
+    pub uses: Vec<Use>,
+}
+
+/// One point of a sweep: its label, and the node of every stage in order.
+#[derive(Debug)]
+pub struct PointNodes {
+    /// The swept parameters and their values here; empty without a sweep.
+    pub label: Vec<(String, String)>,
+    /// Stage names and their nodes, in the order of the pipeline.
+    pub stages: Vec<(String, NodeId)>,
+}
+
+impl PointNodes {
+    /// The label as one word: `flops_ratio=0.3 seed=1`, empty without a sweep.
+    pub fn name(&self) -> String {
+        let parts: Vec<String> = self.label.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        parts.join(" ")
+    }
+
+    /// The node of a stage.
+    pub fn node(&self, stage: &str) -> Option<NodeId> {
+        self.stages.iter().find(|(name, _)| name == stage).map(|(_, node)| *node)
+    }
+}
+
+/// All work of all points, each piece once, inputs before what takes them.
+#[derive(Debug, Default)]
+pub struct Graph {
+    /// The work.
+    pub nodes: Vec<Node>,
+    /// The points.
+    pub points: Vec<PointNodes>,
+    /// The data sets, each once.
+    pub data: Vec<DataParams>,
+}
+
+impl Graph {
+    /// Merges points into a graph.
+    ///
+    /// # Errors
+    /// Parameters that contradict each other, shown at their place in the file.
+    pub fn new(points: &[Point]) -> Result<Self, PlanError> {
+        let mut builder = Builder::default();
+        for point in points {
+            builder.add(point)?;
+        }
+        Ok(builder.graph)
+    }
+
+    /// The node with this id.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// All nodes with their ids, inputs first.
+    pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().map(|(index, node)| (NodeId(index), node))
+    }
+
+    /// The number of stages over all points, shared ones counted every time.
+    pub fn stage_uses(&self) -> usize {
+        self.points.iter().map(|point| point.stages.len()).sum()
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    graph: Graph,
+    known: HashMap<Fingerprint, NodeId>,
+    data: HashMap<String, usize>,
+    /// Parsed stages by kind and written parameters: the points of a sweep repeat most of them.
+    parsed: HashMap<(String, String), Arc<dyn Stage>>,
+}
+
+impl Builder {
+    fn add(&mut self, point: &Point) -> Result<(), PlanError> {
+        let pipeline = &point.pipeline;
+        let data = self.data(pipeline)?;
+        let index = self.graph.points.len();
+        let mut nodes = PointNodes { label: point.label.clone(), stages: Vec::new() };
+        for declared in &pipeline.stages {
+            let node = self.stage(pipeline, declared, data, index, &nodes)?;
+            nodes.stages.push((declared.name.clone(), node));
+        }
+        self.graph.points.push(nodes);
+        Ok(())
+    }
+
+    fn data(&mut self, pipeline: &Pipeline) -> Result<usize, PlanError> {
+        let text = pipeline.data.to_string();
+        if let Some(&index) = self.data.get(&text) {
+            return Ok(index);
+        }
+        let params: DataParams = serde_json::from_value(pipeline.data.clone())
+            .map_err(|error| pipeline.error_at("data", "", error.to_string(), "see `runner schema`"))?;
+        params
+            .check()
+            .map_err(|error| pipeline.error_at("data", &error.key, error.message.clone(), &error.help))?;
+        let index = self.graph.data.len();
+        self.graph.data.push(params);
+        self.data.insert(text, index);
+        Ok(index)
+    }
+
+    fn parse(&mut self, pipeline: &Pipeline, declared: &StageDecl) -> Result<Arc<dyn Stage>, PlanError> {
+        let written = serde_json::Value::Object(declared.parameters.clone()).to_string();
+        let key = (declared.kind.clone(), written);
+        if let Some(stage) = self.parsed.get(&key) {
+            return Ok(stage.clone());
+        }
+        let Some(kind) = stages::kind(&declared.kind) else {
+            let message = format!("no stage kind is called `{}`", declared.kind);
+            return Err(pipeline.error_at(&declared.name, "kind", message, "see `runner schema`").into());
+        };
+        let stage: Arc<dyn Stage> = (kind.parse)(declared.parameters.clone())
+            .map_err(|error| {
+                pipeline.error_at(&declared.name, &error.key, error.message.clone(), &error.help)
+            })?
+            .into();
+        self.parsed.insert(key, stage.clone());
+        Ok(stage)
+    }
+
+    fn stage(
+        &mut self,
+        pipeline: &Pipeline,
+        declared: &StageDecl,
+        data: usize,
+        point: usize,
+        above: &PointNodes,
+    ) -> Result<NodeId, PlanError> {
+        let stage = self.parse(pipeline, declared)?;
+        stage.check_inputs(&|role| declared.inputs.contains_key(role)).map_err(|error| {
+            pipeline.error_at(&declared.name, &error.key, error.message.clone(), &error.help)
+        })?;
+        let mut inputs = Vec::new();
+        for (role, reference) in &declared.inputs {
+            // The pipeline room gives stages in topological order, so the input is there.
+            let Some(from) = above.node(&reference.stage) else { continue };
+            if stage.uses_input(role) {
+                inputs.push(Edge { role: role.clone(), from, outputs: reference.outputs.clone() });
+            }
+        }
+        let seed = match stage.randomness() {
+            Randomness::None => None,
+            Randomness::Pipeline => Some(pipeline.seed),
+            Randomness::Own(seed) => Some(seed),
+        };
+        let definition = self.definition(stage.as_ref(), &inputs, seed, data);
+        let usage = Use { point, stage: declared.name.clone() };
+        if let Some(&known) = self.known.get(&definition) {
+            self.graph.nodes[known.0].uses.push(usage);
+            return Ok(known);
+        }
+        let id = NodeId(self.graph.nodes.len());
+        let name = declared.name.clone();
+        self.graph.nodes.push(Node { definition, name, stage, inputs, seed, data, uses: vec![usage] });
+        self.known.insert(definition, id);
+        Ok(id)
+    }
+
+    fn definition(&self, stage: &dyn Stage, inputs: &[Edge], seed: Option<u64>, data: usize) -> Fingerprint {
+        let mut encoder = Encoder::new("definition");
+        kind::parameter_hash(stage).content_hash(&mut encoder);
+        seed.content_hash(&mut encoder);
+        let params = &self.graph.data[data];
+        match stage.data_use() {
+            DataUse::None => {}
+            DataUse::Shape => super::identity::shape(params).content_hash(&mut encoder),
+            DataUse::Train | DataUse::Test => params.content_hash(&mut encoder),
+        }
+        encoder.sequence(inputs.len());
+        for edge in inputs {
+            edge.role.content_hash(&mut encoder);
+            self.graph.nodes[edge.from.0].definition.content_hash(&mut encoder);
+            edge.outputs.content_hash(&mut encoder);
+        }
+        encoder.finish()
+    }
+}

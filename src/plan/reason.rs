@@ -1,0 +1,192 @@
+//! Why a stage must run, in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::graph::Node;
+use crate::fingerprint::Fingerprint;
+use crate::store::{LastRun, ObjectHash};
+
+/// One reason for a stage to run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+pub enum Reason {
+    /// No run of this stage is known.
+    NeverRun,
+    /// A parameter differs from the stage's last run.
+    ParameterChanged {
+        /// The parameter, with dots between nested keys.
+        key: String,
+        /// Its value in the last run.
+        from: String,
+        /// Its value now.
+        to: String,
+    },
+    /// The seed differs from the last run's.
+    SeedChanged {
+        /// In the last run.
+        from: Option<u64>,
+        /// Now.
+        to: Option<u64>,
+    },
+    /// The images differ from the last run's.
+    DataChanged,
+    /// The implementation has moved on.
+    VersionChanged {
+        /// The version of the last run.
+        from: u32,
+        /// The version now.
+        to: u32,
+    },
+    /// An input has other content than in the last run.
+    InputChanged {
+        /// The stage that gives it.
+        stage: String,
+    },
+    /// A stage above will run, so the content of the input is not known yet.
+    InputRuns {
+        /// The stage above.
+        stage: String,
+    },
+    /// The result is recorded, but an object of it is gone.
+    OutputMissing {
+        /// The output.
+        output: String,
+    },
+    /// The last run's result is not in the cache any more.
+    ResultGone,
+    /// Asked for by `--force`.
+    Forced,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NeverRun => f.write_str("never run"),
+            Self::ParameterChanged { key, from, to } => write!(f, "{key} changed: {from} -> {to}"),
+            Self::SeedChanged { from, to } => {
+                let word = |seed: &Option<u64>| seed.map_or("none".to_owned(), |seed| seed.to_string());
+                write!(f, "seed changed: {} -> {}", word(from), word(to))
+            }
+            Self::DataChanged => f.write_str("data changed"),
+            Self::VersionChanged { from, to } => {
+                write!(f, "implementation changed: version {from} -> {to}")
+            }
+            Self::InputChanged { stage } => write!(f, "input {stage} changed"),
+            Self::InputRuns { stage } => write!(f, "input {stage} will run"),
+            Self::OutputMissing { output } => write!(f, "output {output} missing from the cache"),
+            Self::ResultGone => f.write_str("result no longer in the cache"),
+            Self::Forced => f.write_str("forced"),
+        }
+    }
+}
+
+/// What a node is now, to be compared with what it was.
+#[derive(Debug)]
+pub struct Current<'a> {
+    /// The node.
+    pub node: &'a Node,
+    /// The identity of its images.
+    pub data: Option<Fingerprint>,
+    /// The objects in its roles; roles whose giver will run are left out.
+    pub inputs: &'a BTreeMap<String, Vec<(String, ObjectHash)>>,
+    /// The stages that give its roles.
+    pub givers: &'a BTreeMap<String, String>,
+}
+
+/// What differs between the last run of a stage and what is asked for now. Empty if nothing
+/// does.
+pub fn reasons(last: &LastRun, current: &Current<'_>) -> Vec<Reason> {
+    let mut found = Vec::new();
+    let kind = current.node.stage.kind();
+    if last.version != kind.version {
+        found.push(Reason::VersionChanged { from: last.version, to: kind.version });
+    }
+    parameters(&last.parameters, &current.node.stage.parameters(), &mut found);
+    if last.seed != current.node.seed {
+        found.push(Reason::SeedChanged { from: last.seed, to: current.node.seed });
+    }
+    if last.data != current.data.map(|data| data.to_string()) {
+        found.push(Reason::DataChanged);
+    }
+    for (role, artifacts) in current.inputs {
+        let objects: Vec<ObjectHash> = artifacts.iter().map(|(_, object)| *object).collect();
+        if last.inputs.get(role) != Some(&objects) {
+            let stage = current.givers.get(role).unwrap_or(role).clone();
+            found.push(Reason::InputChanged { stage });
+        }
+    }
+    found
+}
+
+/// Compares two parameter tables key by key, nested tables with dotted keys.
+fn parameters(before: &Value, now: &Value, found: &mut Vec<Reason>) {
+    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+    flatten("", before, &mut old);
+    flatten("", now, &mut new);
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    for key in keys {
+        // A stage's own seed is reported as the seed.
+        if key == "seed" || old.get(key) == new.get(key) {
+            continue;
+        }
+        let word = |value: Option<&String>| value.map_or("unset".to_owned(), Clone::clone);
+        found.push(Reason::ParameterChanged {
+            key: key.clone(),
+            from: word(old.get(key)),
+            to: word(new.get(key)),
+        });
+    }
+}
+
+fn flatten(prefix: &str, value: &Value, into: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(table) => {
+            for (key, value) in table {
+                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                flatten(&key, value, into);
+            }
+        }
+        Value::Null => {}
+        Value::String(text) => {
+            into.insert(prefix.to_owned(), text.clone());
+        }
+        other => {
+            into.insert(prefix.to_owned(), other.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_changed_parameter_is_named_with_both_values() {
+        let mut found = Vec::new();
+        parameters(
+            &json!({"epochs": 10, "optimizer": {"lr": 0.1}, "steps": null}),
+            &json!({"epochs": 12, "optimizer": {"lr": 0.1}, "steps": null}),
+            &mut found,
+        );
+        let words: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(words, ["epochs changed: 10 -> 12"]);
+    }
+
+    #[test]
+    fn nested_and_newly_set_parameters_are_named_in_full() {
+        let mut found = Vec::new();
+        parameters(
+            &json!({"optimizer": {"lr": 0.1}, "steps": null}),
+            &json!({"optimizer": {"lr": 0.2}, "steps": 7}),
+            &mut found,
+        );
+        let words: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(words, ["optimizer.lr changed: 0.1 -> 0.2", "steps changed: unset -> 7"]);
+    }
+}

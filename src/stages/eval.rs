@@ -1,0 +1,98 @@
+//! `eval`: how good a network is on the test images, and what it costs.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::job::{Job, Outcome, Output, StageError, read_network};
+use super::kind::{DataUse, Kind, Parameters, Stage, parse, schema};
+use super::parameters::check_shape;
+use crate::content_hash;
+use crate::fingerprint::{ContentHash, Encoder};
+use crate::network::Model;
+use crate::pipeline::InputRole;
+use crate::train::{Half, evaluate, latency};
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "eval",
+    summary: "measure networks: test accuracy and loss, FLOPs, parameters, latency",
+    version: 1,
+    inputs: &[InputRole {
+        role: "network",
+        artifact: "network",
+        many: true,
+        required: true,
+        doc: "the networks; naming a stage alone takes all of its networks",
+    }],
+    outputs: &[],
+    schema: schema::<Eval>,
+    parse: parse::<Eval>,
+};
+
+/// Parameters of `eval`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Eval {
+    /// Images in a batch.
+    #[schemars(range(min = 1, max = 65536))]
+    pub batch_size: usize,
+    /// Whether the time of a forward pass of 1 and of 64 images is measured.
+    pub latency: bool,
+}
+
+content_hash!(Eval { batch_size, latency });
+
+impl Default for Eval {
+    fn default() -> Self {
+        Self { batch_size: 256, latency: true }
+    }
+}
+
+impl Parameters for Eval {}
+
+impl Stage for Eval {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn parameters(&self) -> Value {
+        json!(self)
+    }
+
+    fn hash_parameters(&self, encoder: &mut Encoder) {
+        self.content_hash(encoder);
+    }
+
+    fn data_use(&self) -> DataUse {
+        DataUse::Test
+    }
+
+    fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
+        let mut networks = Map::new();
+        for artifact in job.inputs.all("network").to_vec() {
+            let network = read_network(&artifact)?;
+            check_shape(&network, job.data)?;
+            let model = Model::load(&network, &job.device)?;
+            let data = job.data.load()?;
+            let found = evaluate(&model, &data, &Half::Test, self.batch_size, &job.device)?;
+            let mut metrics = json!({
+                "accuracy": found.accuracy(),
+                "loss": found.loss,
+                "images": found.images,
+                "confusion": found.confusion,
+                "macs": network.spec.macs().0,
+                "plain_macs": network.spec.plain().macs().0,
+                "parameters": network.spec.parameters(),
+                "channels": network.spec.channels,
+                "plain_channels": network.spec.plain().channels,
+            });
+            if self.latency {
+                let (one, many) = (latency(&model, 1, &job.device)?, latency(&model, 64, &job.device)?);
+                metrics["latency_ms"] = json!({ "1": one, "64": many });
+            }
+            networks.insert(artifact.output, metrics);
+        }
+        Ok(Outcome::Done(Output { metrics: json!({ "networks": networks }), ..Output::default() }))
+    }
+}

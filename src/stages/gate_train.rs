@@ -1,0 +1,185 @@
+//! `gate-train`: train the channel gates of a random network; its weights stay as they are.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::job::{Job, Outcome, Output, StageError};
+use super::kind::{DataUse, Kind, Parameters, Randomness, Stage, parse, schema};
+use super::parameters::{SAVE, augment, check_shape};
+use crate::content_hash;
+use crate::fingerprint::{ContentHash, Encoder};
+use crate::pipeline::{InputRole, OutputRole};
+use crate::prune::add_gates;
+use crate::train::{Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, Sparsity, train};
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "gate-train",
+    summary: "train the channel gates of a network whose weights are frozen",
+    version: 1,
+    inputs: &[InputRole {
+        role: "network",
+        artifact: "network",
+        many: false,
+        required: true,
+        doc: "the network whose gates are trained",
+    }],
+    outputs: &[OutputRole {
+        name: "network",
+        artifact: "network",
+        doc: "the network with its trained gates",
+    }],
+    schema: schema::<GateTrain>,
+    parse: parse::<GateTrain>,
+};
+
+/// Where the gates are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Scale and shift of batch norm are trained; a channel's importance is the magnitude of its scale.
+    BnScale,
+    /// A separate gate after batch norm, from 1, clamped to 0..1; batch norm is frozen.
+    ChannelGate,
+}
+
+/// Which epoch's gates are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeepRule {
+    /// The best validation accuracy among the epochs that reach the sparsity; the last, where none does.
+    BestValidation,
+    /// The last epoch.
+    Last,
+}
+
+impl ContentHash for Mode {
+    fn content_hash(&self, encoder: &mut Encoder) {
+        (*self == Self::BnScale).content_hash(encoder);
+    }
+}
+
+impl ContentHash for KeepRule {
+    fn content_hash(&self, encoder: &mut Encoder) {
+        (*self == Self::Last).content_hash(encoder);
+    }
+}
+
+/// Parameters of `gate-train`; the defaults are the authors'.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GateTrain {
+    /// Where the gates are.
+    pub mode: Mode,
+    /// Passes over the training images.
+    #[schemars(range(min = 1, max = 100000))]
+    pub epochs: u64,
+    /// Steps, instead of `epochs`. A gate needs about 100 steps of 0.01 from 1 to 0.
+    #[schemars(range(min = 1, max = 100000000))]
+    pub steps: Option<u64>,
+    /// Images in a batch.
+    #[schemars(range(min = 2, max = 65536))]
+    pub batch_size: usize,
+    /// The optimizer of the gates.
+    #[serde(default = "OptimizerParams::gates")]
+    pub optimizer: OptimizerParams,
+    /// The schedule of the learning rate.
+    #[serde(default = "ScheduleParams::constant")]
+    pub schedule: ScheduleParams,
+    /// Weight of the sparsity regulariser.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub balance: f64,
+    /// The mean gate that the regulariser drives to (`r`); and the share of open gates that counts as sparse enough.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub sparsity: f64,
+    /// Which epoch's gates are kept.
+    pub keep: KeepRule,
+    /// Pads training images by so much and crops at random; 0 is off.
+    #[schemars(range(min = 0, max = 64))]
+    pub crop_padding: usize,
+    /// Mirrors half of the training images.
+    pub flip: bool,
+    /// A seed of its own; by default the pipeline's.
+    pub seed: Option<u64>,
+}
+
+content_hash!(GateTrain {
+    mode, epochs, steps, batch_size, optimizer, schedule, balance, sparsity, keep, crop_padding, flip
+} skip { seed });
+
+impl Default for GateTrain {
+    fn default() -> Self {
+        Self {
+            mode: Mode::ChannelGate,
+            epochs: 10,
+            steps: None,
+            batch_size: 128,
+            optimizer: OptimizerParams::gates(),
+            schedule: ScheduleParams::constant(),
+            balance: 0.5,
+            sparsity: 0.2,
+            keep: KeepRule::BestValidation,
+            crop_padding: 4,
+            flip: true,
+            seed: None,
+        }
+    }
+}
+
+impl Parameters for GateTrain {}
+
+impl Stage for GateTrain {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn parameters(&self) -> Value {
+        json!(self)
+    }
+
+    fn hash_parameters(&self, encoder: &mut Encoder) {
+        self.content_hash(encoder);
+    }
+
+    fn randomness(&self) -> Randomness {
+        self.seed.map_or(Randomness::Pipeline, Randomness::Own)
+    }
+
+    fn data_use(&self) -> DataUse {
+        DataUse::Train
+    }
+
+    fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
+        let mut network = job.inputs.network("network")?;
+        check_shape(&network, job.data)?;
+        let sparsity = Sparsity { balance: self.balance, ratio: self.sparsity };
+        let objective = match self.mode {
+            Mode::BnScale => Objective::BnScale(sparsity),
+            Mode::ChannelGate => {
+                add_gates(&mut network);
+                Objective::Gates(sparsity)
+            }
+        };
+        let data = job.data.load()?;
+        let split = data.split();
+        let run = Run {
+            data: &data,
+            train: split.train.into(),
+            validation: split.validation.into(),
+            device: &job.device,
+            seed: job.seed,
+            batch_size: self.batch_size,
+            length: self.steps.map_or(Length::Epochs(self.epochs), Length::Steps),
+            objective,
+            optimizer: &self.optimizer,
+            schedule: &self.schedule,
+            augment: augment(self.crop_padding, self.flip),
+            keep: if self.keep == KeepRule::Last { Keep::Last } else { Keep::BestValidation },
+            budget: SAVE,
+        };
+        let Some(trained) = train(&run, &network, job.host)? else { return Ok(Outcome::Interrupted) };
+        let metrics = json!({ "kept_epoch": trained.best_epoch, "history": trained.history });
+        Ok(Outcome::Done(Output::new("network", trained.best.to_safetensors()?, metrics)))
+    }
+}

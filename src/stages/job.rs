@@ -1,0 +1,195 @@
+//! What a running stage is given, and what it gives back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candle_core::Device;
+use miette::Diagnostic;
+
+use crate::data::{DataError, DataParams, DataSet};
+use crate::network::{Checkpoint, CheckpointError, SpecError};
+use crate::prune::{Channels, PruneError, SearchError};
+use crate::train::{Host, TrainError};
+
+/// An output of another stage, as bytes that were checked against their hash.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    /// The name of the output: `network`, `best`, ...
+    pub output: String,
+    /// The stage it comes from, for messages.
+    pub stage: String,
+    /// The content.
+    pub bytes: Arc<Vec<u8>>,
+}
+
+/// The inputs of a stage, by role.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs(BTreeMap<String, Vec<Artifact>>);
+
+impl Inputs {
+    /// Adds one artifact to a role.
+    pub fn push(&mut self, role: &str, artifact: Artifact) {
+        self.0.entry(role.to_owned()).or_default().push(artifact);
+    }
+
+    /// Every artifact of a role.
+    pub fn all(&self, role: &str) -> &[Artifact] {
+        self.0.get(role).map_or(&[], Vec::as_slice)
+    }
+
+    /// The one artifact of a role.
+    ///
+    /// # Errors
+    /// The role is empty.
+    pub fn one(&self, role: &'static str) -> Result<&Artifact, StageError> {
+        self.all(role).first().ok_or(StageError::MissingInput { role })
+    }
+
+    /// The network in a role.
+    ///
+    /// # Errors
+    /// The role is empty, or its content is no network checkpoint.
+    pub fn network(&self, role: &'static str) -> Result<Checkpoint, StageError> {
+        read_network(self.one(role)?)
+    }
+
+    /// The channels to keep in a role.
+    ///
+    /// # Errors
+    /// The role is empty, or its content is no channel selection.
+    pub fn channels(&self, role: &'static str) -> Result<Channels, StageError> {
+        let artifact = self.one(role)?;
+        Channels::from_safetensors(&artifact.bytes).map_err(|source| StageError::Channels {
+            stage: artifact.stage.clone(),
+            source: Box::new(source),
+        })
+    }
+}
+
+/// Reads an artifact as a network checkpoint.
+///
+/// # Errors
+/// The bytes are no network checkpoint.
+pub fn read_network(artifact: &Artifact) -> Result<Checkpoint, StageError> {
+    Checkpoint::from_safetensors(&artifact.bytes)
+        .map_err(|source| StageError::Network { stage: artifact.stage.clone(), source: Box::new(source) })
+}
+
+/// Gives a stage the images, read once for all stages of a run.
+pub trait DataSource {
+    /// What the pipeline says of the data set.
+    fn params(&self) -> &DataParams;
+
+    /// The images.
+    ///
+    /// # Errors
+    /// The files are missing or damaged.
+    fn load(&self) -> Result<Arc<DataSet>, DataError>;
+}
+
+/// One run of a stage.
+pub struct Job<'a> {
+    /// What other stages gave.
+    pub inputs: Inputs,
+    /// The images.
+    pub data: &'a dyn DataSource,
+    /// The seed of every random number.
+    pub seed: u64,
+    /// Where tensors live.
+    pub device: Device,
+    /// Takes progress and resume states; says when to stop.
+    pub host: &'a mut dyn Host,
+}
+
+/// What a finished stage gives.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Bytes by output name.
+    pub artifacts: BTreeMap<&'static str, Vec<u8>>,
+    /// Numbers for people and reports; never an input of another stage.
+    pub metrics: serde_json::Value,
+}
+
+impl Output {
+    /// One artifact with its metrics.
+    pub fn new(name: &'static str, bytes: Vec<u8>, metrics: serde_json::Value) -> Self {
+        Self { artifacts: BTreeMap::from([(name, bytes)]), metrics }
+    }
+}
+
+/// How a run of a stage ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// With results.
+    Done(Output),
+    /// It was asked to stop, and has saved where it was.
+    Interrupted,
+}
+
+/// Why a stage failed.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum StageError {
+    /// A role without an artifact; the pipeline's checks should make this impossible.
+    #[error("the input `{role}` is missing")]
+    MissingInput {
+        /// The role.
+        role: &'static str,
+    },
+    /// An input that is no network.
+    #[error("the output of `{stage}` cannot be read as a network")]
+    Network {
+        /// The stage it came from.
+        stage: String,
+        /// What is wrong with it.
+        source: Box<CheckpointError>,
+    },
+    /// An input that is no channel selection.
+    #[error("the output of `{stage}` cannot be read as a selection of channels")]
+    Channels {
+        /// The stage it came from.
+        stage: String,
+        /// What is wrong with it.
+        source: Box<PruneError>,
+    },
+    /// A network and images that do not fit each other.
+    #[error(
+        "the network takes {network} and {network_classes} classes, the data set has {data} and {data_classes}"
+    )]
+    #[diagnostic(help("train and evaluate a network on the data set whose shape it was made for"))]
+    Shape {
+        /// Channels x height x width of the network.
+        network: String,
+        /// Classes of the network.
+        network_classes: usize,
+        /// Channels x height x width of the images.
+        data: String,
+        /// Classes of the data set.
+        data_classes: usize,
+    },
+    /// The data set.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Data(#[from] DataError),
+    /// The training loop.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Train(#[from] TrainError),
+    /// The threshold search.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Search(#[from] SearchError),
+    /// Slimming.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Prune(#[from] PruneError),
+    /// Building a network.
+    #[error(transparent)]
+    Build(#[from] SpecError),
+    /// Reading or writing a network.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Tensor computations.
+    #[error("a tensor computation failed")]
+    Tensor(#[from] candle_core::Error),
+}

@@ -1,0 +1,153 @@
+//! What a stage kind is: the static description of a kind, and the trait of a configured stage.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::job::{Job, Outcome, StageError};
+use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
+use crate::pipeline::{InputRole, OutputRole};
+
+/// The part of the data set that decides a stage's result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataUse {
+    /// The stage sees no images.
+    None,
+    /// Only the images' shape and the number of classes.
+    Shape,
+    /// The training images (with the validation images held out of them).
+    Train,
+    /// The test images.
+    Test,
+}
+
+/// Whether a stage draws random numbers, so that the seed decides its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Randomness {
+    /// The seed does not matter and is left out of the fingerprint.
+    None,
+    /// Everything random comes from the pipeline's seed.
+    Pipeline,
+    /// The stage was given a seed of its own.
+    Own(u64),
+}
+
+/// The static description of a stage kind.
+#[derive(Debug)]
+pub struct Kind {
+    /// The `kind` of the pipeline file.
+    pub name: &'static str,
+    /// One line for the reference page and for `--help`.
+    pub summary: &'static str,
+    /// Version of the implementation. Raise it when the same parameters and inputs lead to other
+    /// bytes than before: all results of the older version become stale.
+    pub version: u32,
+    /// What it takes from other stages.
+    pub inputs: &'static [InputRole],
+    /// What it gives.
+    pub outputs: &'static [OutputRole],
+    /// The JSON Schema of its parameters.
+    pub schema: fn() -> Value,
+    /// Parameters as written in the file, checked and with defaults filled in.
+    pub parse: fn(Map<String, Value>) -> Result<Box<dyn Stage>, ParameterError>,
+}
+
+/// A parameter that is well-typed but wrong together with the others.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ParameterError {
+    /// The parameter to point at.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// The way out.
+    pub help: String,
+}
+
+impl ParameterError {
+    /// A mistake in `key`.
+    pub fn new(key: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { key: key.to_owned(), message: message.into(), help: help.into() }
+    }
+}
+
+/// A stage with its parameters, ready to run.
+pub trait Stage: fmt::Debug + Send + Sync {
+    /// The kind it is of.
+    fn kind(&self) -> &'static Kind;
+
+    /// The parameters with every default written out, for people and provenance.
+    fn parameters(&self) -> Value;
+
+    /// Writes every parameter that changes the result into `encoder`.
+    fn hash_parameters(&self, encoder: &mut Encoder);
+
+    /// Where its random numbers come from.
+    fn randomness(&self) -> Randomness {
+        Randomness::None
+    }
+
+    /// The images it looks at.
+    fn data_use(&self) -> DataUse {
+        DataUse::None
+    }
+
+    /// Whether the content of the input in `role` decides the result.
+    fn uses_input(&self, _role: &str) -> bool {
+        true
+    }
+
+    /// Checks which roles are filled against the parameters; `written` tells if a role is.
+    ///
+    /// # Errors
+    /// A parameter that needs an input which is not there.
+    fn check_inputs(&self, _written: &dyn Fn(&str) -> bool) -> Result<(), ParameterError> {
+        Ok(())
+    }
+
+    /// Runs the stage. The same job gives the same bytes, on the CPU with any number of threads.
+    ///
+    /// # Errors
+    /// What went wrong, in words for the user.
+    fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError>;
+}
+
+/// Parameters of a kind: what [`parse`] needs to know of them.
+pub trait Parameters: Stage + Serialize + DeserializeOwned + ContentHash + 'static {
+    /// Checks what the types cannot: fields that contradict each other.
+    ///
+    /// # Errors
+    /// The parameter to mend.
+    fn check(&self) -> Result<(), ParameterError> {
+        Ok(())
+    }
+}
+
+/// The `parse` of a [`Kind`], for parameters `P`.
+///
+/// # Errors
+/// Parameters that do not fit the types (the pipeline room reports those first, with their
+/// place in the file) or contradict each other.
+pub fn parse<P: Parameters>(written: Map<String, Value>) -> Result<Box<dyn Stage>, ParameterError> {
+    let parameters: P = serde_json::from_value(Value::Object(written)).map_err(|error| {
+        ParameterError::new("", error.to_string(), "`runner schema` prints what is allowed")
+    })?;
+    parameters.check()?;
+    Ok(Box::new(parameters))
+}
+
+/// The `schema` of a [`Kind`], for parameters `P`.
+pub fn schema<P: schemars::JsonSchema>() -> Value {
+    schemars::schema_for!(P).to_value()
+}
+
+/// The hash of a stage's kind, version and parameters.
+pub fn parameter_hash(stage: &dyn Stage) -> Fingerprint {
+    let mut encoder = Encoder::new("parameters");
+    stage.kind().name.content_hash(&mut encoder);
+    stage.kind().version.content_hash(&mut encoder);
+    stage.hash_parameters(&mut encoder);
+    encoder.finish()
+}

@@ -1,0 +1,36 @@
+//! Choices that several kinds share.
+
+use std::time::Duration;
+
+use crate::data::Augment;
+use crate::network::Checkpoint;
+use crate::train::Budget;
+
+use super::job::{DataSource, StageError};
+
+/// The state of a running stage is saved this often, and after every epoch.
+pub const SAVE: Budget = Budget { save_every: Duration::from_secs(60) };
+
+/// Random changes, if any are asked for.
+pub fn augment(crop_padding: usize, flip: bool) -> Option<Augment> {
+    (crop_padding > 0 || flip).then_some(Augment { crop_padding, flip })
+}
+
+/// Checks that a network and the images fit each other.
+///
+/// # Errors
+/// They do not.
+pub fn check_shape(network: &Checkpoint, data: &dyn DataSource) -> Result<(), StageError> {
+    let (shape, classes) = (data.params().shape(), data.params().classes());
+    let images = [shape.channels, shape.height, shape.width];
+    if network.spec.input == images && network.spec.classes == classes {
+        return Ok(());
+    }
+    let word = |[c, h, w]: [usize; 3]| format!("images of {c}x{h}x{w}");
+    Err(StageError::Shape {
+        network: word(network.spec.input),
+        network_classes: network.spec.classes,
+        data: word(images),
+        data_classes: classes,
+    })
+}

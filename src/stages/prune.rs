@@ -1,0 +1,131 @@
+//! `prune`: the slim network, with real, smaller tensors and no masks.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::job::{Job, Outcome, Output, StageError};
+use super::kind::{Kind, Parameters, Randomness, Stage, parse, schema};
+use crate::content_hash;
+use crate::fingerprint::{ContentHash, Encoder};
+use crate::pipeline::{InputRole, OutputRole};
+use crate::prune::{slim_fresh, slim_inherit};
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "prune",
+    summary: "build the slim network from the channels that are kept",
+    version: 1,
+    inputs: &[
+        InputRole {
+            role: "channels",
+            artifact: "channels",
+            many: false,
+            required: true,
+            doc: "the channels to keep",
+        },
+        InputRole {
+            role: "network",
+            artifact: "network",
+            many: false,
+            required: false,
+            doc: "the network whose weights are inherited; needed with `weights = \"inherit\"` only",
+        },
+    ],
+    outputs: &[OutputRole { name: "network", artifact: "network", doc: "the slim network" }],
+    schema: schema::<Prune>,
+    parse: parse::<Prune>,
+};
+
+/// Where the slim network's weights come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weights {
+    /// New random weights, the point of "Pruning from Scratch".
+    Fresh,
+    /// The kept slices of the input network, its gates folded into batch norm.
+    Inherit,
+}
+
+impl ContentHash for Weights {
+    fn content_hash(&self, encoder: &mut Encoder) {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Inherit => "inherit",
+        }
+        .content_hash(encoder);
+    }
+}
+
+/// Parameters of `prune`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prune {
+    /// Where the slim network's weights come from.
+    pub weights: Weights,
+    /// A seed of its own for fresh weights; by default the pipeline's.
+    pub seed: Option<u64>,
+}
+
+content_hash!(Prune { weights } skip { seed });
+
+impl Default for Prune {
+    fn default() -> Self {
+        Self { weights: Weights::Fresh, seed: None }
+    }
+}
+
+impl Parameters for Prune {}
+
+impl Stage for Prune {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn parameters(&self) -> Value {
+        json!(self)
+    }
+
+    fn hash_parameters(&self, encoder: &mut Encoder) {
+        self.content_hash(encoder);
+    }
+
+    fn randomness(&self) -> Randomness {
+        match self.weights {
+            Weights::Inherit => Randomness::None,
+            Weights::Fresh => self.seed.map_or(Randomness::Pipeline, Randomness::Own),
+        }
+    }
+
+    /// With fresh weights the network's content does not matter, so that two gate-trainings
+    /// that lead to the same channels share everything below.
+    fn uses_input(&self, role: &str) -> bool {
+        role == "channels" || self.weights == Weights::Inherit
+    }
+
+    fn check_inputs(&self, written: &dyn Fn(&str) -> bool) -> Result<(), super::ParameterError> {
+        if self.weights == Weights::Inherit && !written("network") {
+            return Err(super::ParameterError::new(
+                "weights",
+                "weights are to be inherited, but no network is given to inherit from",
+                "add `inputs.network = \"...\"`, naming the stage whose weights the slim network takes",
+            ));
+        }
+        Ok(())
+    }
+
+    fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
+        let channels = job.inputs.channels("channels")?;
+        let slim = match self.weights {
+            Weights::Fresh => slim_fresh(&channels, job.seed)?,
+            Weights::Inherit => slim_inherit(&job.inputs.network("network")?, &channels)?,
+        };
+        let metrics = json!({
+            "macs": slim.spec.macs().0,
+            "parameters": slim.spec.parameters(),
+            "channels": slim.spec.channels,
+            "plain_channels": slim.spec.plain_channels,
+        });
+        Ok(Outcome::Done(Output::new("network", slim.to_safetensors()?, metrics)))
+    }
+}

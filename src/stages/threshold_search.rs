@@ -1,0 +1,104 @@
+//! `threshold-search`: one threshold over all gates, such that the slim network fits a FLOPs budget.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::job::{Job, Outcome, Output, StageError};
+use super::kind::{Kind, Parameters, Stage, parse, schema};
+use crate::content_hash;
+use crate::fingerprint::{ContentHash, Encoder};
+use crate::pipeline::{InputRole, OutputRole};
+use crate::prune::{Channels, SearchInput, importance, threshold_search};
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "threshold-search",
+    summary: "choose the channels to keep: one global threshold over the gates, to a FLOPs budget",
+    version: 1,
+    inputs: &[InputRole {
+        role: "network",
+        artifact: "network",
+        many: false,
+        required: true,
+        doc: "the network whose gates were trained",
+    }],
+    outputs: &[OutputRole {
+        name: "channels",
+        artifact: "channels",
+        doc: "the channels kept in every layer",
+    }],
+    schema: schema::<ThresholdSearch>,
+    parse: parse::<ThresholdSearch>,
+};
+
+/// Parameters of `threshold-search`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ThresholdSearch {
+    /// The share of the plain network's FLOPs (multiply-accumulates of convolutions and linear layers) that the slim
+    /// network may have: the share that is kept.
+    #[schemars(range(min = 0.0001, max = 1.0))]
+    pub flops_ratio: f64,
+    /// How far below `flops_ratio` the achieved ratio may lie; more is an error. By default any network that fits is right.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub tolerance: Option<f64>,
+    /// Channels that survive in every layer, however small their gates.
+    #[schemars(range(min = 1, max = 65536))]
+    pub min_channels: usize,
+    /// Keeps a multiple of this many channels in every layer (8, say, for hardware that likes it).
+    #[schemars(range(min = 1, max = 1024))]
+    pub round_to: usize,
+}
+
+content_hash!(ThresholdSearch { flops_ratio, tolerance, min_channels, round_to });
+
+impl Default for ThresholdSearch {
+    fn default() -> Self {
+        Self { flops_ratio: 0.5, tolerance: None, min_channels: 1, round_to: 1 }
+    }
+}
+
+impl Parameters for ThresholdSearch {}
+
+impl Stage for ThresholdSearch {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn parameters(&self) -> Value {
+        json!(self)
+    }
+
+    fn hash_parameters(&self, encoder: &mut Encoder) {
+        self.content_hash(encoder);
+    }
+
+    fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
+        let network = job.inputs.network("network")?;
+        let importance = importance(&network);
+        let found = threshold_search(&SearchInput {
+            spec: &network.spec,
+            importance: &importance,
+            flops_ratio: self.flops_ratio,
+            tolerance: self.tolerance,
+            min_channels: self.min_channels,
+            round_to: self.round_to,
+        })?;
+        let kept: Vec<usize> = found.kept.iter().map(Vec::len).collect();
+        let metrics = json!({
+            "threshold": found.threshold,
+            "wanted_ratio": self.flops_ratio,
+            "achieved_ratio": found.achieved_ratio,
+            "macs_full": found.macs_full.0,
+            "macs_plain": found.macs_plain.0,
+            "macs_pruned": found.macs_pruned.0,
+            "parameters_full": found.params_full,
+            "parameters_pruned": found.params_pruned,
+            "channels_full": network.spec.channels,
+            "channels": kept,
+        });
+        let channels = Channels::new(network.spec, found.kept)?;
+        Ok(Outcome::Done(Output::new("channels", channels.to_safetensors()?, metrics)))
+    }
+}

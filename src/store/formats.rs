@@ -1,0 +1,95 @@
+//! The stored formats, all in one place. A change of meaning raises [`FORMAT`].
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ObjectHash;
+use crate::fingerprint::Fingerprint;
+
+/// The version of the formats below. A record of another version is refused, never guessed at.
+pub const FORMAT: u32 = 1;
+
+/// One output of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputEntry {
+    /// The object that holds it.
+    pub object: ObjectHash,
+    /// Its size.
+    pub bytes: u64,
+    /// What it is: `network`, `channels`.
+    pub artifact: String,
+}
+
+/// What a piece of work gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The format's version.
+    pub format: u32,
+    /// The identity of the work.
+    pub fingerprint: Fingerprint,
+    /// The stage's kind.
+    pub kind: String,
+    /// The version of the kind's implementation.
+    pub version: u32,
+    /// Outputs by name.
+    pub outputs: BTreeMap<String, OutputEntry>,
+    /// Figures for people and reports.
+    pub metrics: Value,
+    /// Where it came from.
+    pub provenance: Provenance,
+}
+
+/// Where a result came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of runner.
+    pub runner_version: String,
+    /// Its commit, where the build knew it.
+    pub runner_commit: Option<String>,
+    /// The stage's name at the time.
+    pub stage: String,
+    /// The pipeline's name at the time.
+    pub pipeline: String,
+    /// Parameters, defaults written out.
+    pub parameters: Value,
+    /// Objects by role.
+    pub inputs: BTreeMap<String, ObjectHash>,
+    /// The identity of the images.
+    pub data: Option<String>,
+    /// The seed.
+    pub seed: Option<u64>,
+    /// `cpu`, `cuda:0`.
+    pub device: String,
+    /// CPU threads.
+    pub threads: usize,
+    /// The machine.
+    pub host: String,
+    /// Start of the run that finished it.
+    pub started: Timestamp,
+    /// Its end.
+    pub finished: Timestamp,
+    /// Wall time of the run that finished it.
+    pub seconds: f64,
+}
+
+/// What a named stage last was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastRun {
+    /// The identity of the work.
+    pub fingerprint: Fingerprint,
+    /// The stage's kind.
+    pub kind: String,
+    /// The version of the kind's implementation.
+    pub version: u32,
+    /// Parameters, defaults written out.
+    pub parameters: Value,
+    /// The seed.
+    pub seed: Option<u64>,
+    /// The identity of the images.
+    pub data: Option<String>,
+    /// Objects by role.
+    pub inputs: BTreeMap<String, Vec<ObjectHash>>,
+}

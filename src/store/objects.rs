@@ -1,0 +1,84 @@
+//! Objects: contents named by their hash.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Store, StoreError, durable};
+use crate::fingerprint::{ContentHash, Encoder, Fingerprint, NotAFingerprint};
+
+/// The blake3 hash of an object's bytes, which is its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ObjectHash(Fingerprint);
+
+impl ObjectHash {
+    /// The hash of `content`.
+    pub fn of(content: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_rayon(content);
+        Self(Fingerprint::from_bytes(*hasher.finalize().as_bytes()))
+    }
+}
+
+impl fmt::Display for ObjectHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for ObjectHash {
+    type Err = NotAFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.parse()?))
+    }
+}
+
+impl ContentHash for ObjectHash {
+    fn content_hash(&self, encoder: &mut Encoder) {
+        self.0.content_hash(encoder);
+    }
+}
+
+impl Store {
+    /// Where an object is, or would be.
+    pub fn object_path(&self, hash: &ObjectHash) -> PathBuf {
+        self.sharded("objects", &hash.to_string(), "safetensors")
+    }
+
+    /// Puts an object. One that is there, whole, is left as it is.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn put(&self, content: &[u8]) -> Result<ObjectHash, StoreError> {
+        let hash = ObjectHash::of(content);
+        let path = self.object_path(&hash);
+        if durable::read(&path)?.is_some_and(|there| ObjectHash::of(&there) == hash) {
+            return Ok(hash);
+        }
+        durable::write(&self.tmp(), &path, &[content])?;
+        Ok(hash)
+    }
+
+    /// Reads an object and checks it against its name. A damaged one is moved aside.
+    ///
+    /// # Errors
+    /// It is missing, damaged or unreadable.
+    pub fn get(&self, hash: &ObjectHash) -> Result<Vec<u8>, StoreError> {
+        let path = self.object_path(hash);
+        let content = durable::read(&path)?.ok_or(StoreError::Missing { hash: *hash })?;
+        if ObjectHash::of(&content) == *hash {
+            return Ok(content);
+        }
+        let moved_to = self.quarantine(&path)?.display().to_string();
+        Err(StoreError::Damaged { hash: *hash, moved_to })
+    }
+
+    /// Whether an object of this name and size is there. Its content is checked when it is read.
+    pub(super) fn has(&self, hash: &ObjectHash, bytes: u64) -> bool {
+        self.object_path(hash).symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == bytes)
+    }
+}

@@ -1,0 +1,174 @@
+//! Optimizers with their state.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Result, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::content_hash;
+use crate::fingerprint::{ContentHash, Encoder};
+use crate::network::{Gradients, Model, Trainable};
+use crate::ops::{AdamStep, SgdStep, adam_step, sgd_step};
+
+/// Which optimizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Stochastic gradient descent.
+    Sgd,
+    /// Adam (Kingma and Ba 2015).
+    Adam,
+}
+
+impl ContentHash for OptimizerKind {
+    fn content_hash(&self, encoder: &mut Encoder) {
+        (*self == Self::Adam).content_hash(encoder);
+    }
+}
+
+/// Parameters of an optimizer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerParams {
+    /// Which optimizer.
+    pub kind: OptimizerKind,
+    /// The learning rate that the schedule starts from.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub lr: f64,
+    /// Momentum, of `sgd`.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub momentum: f64,
+    /// L2 penalty on what is trained, added to the gradient.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub weight_decay: f64,
+    /// Nesterov's momentum, of `sgd`.
+    pub nesterov: bool,
+    /// Decay of the first moment, of `adam`.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub beta1: f64,
+    /// Decay of the second moment, of `adam`.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub beta2: f64,
+    /// Added to the root of the second moment, of `adam`.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub eps: f64,
+}
+
+content_hash!(OptimizerParams { kind, lr, momentum, weight_decay, nesterov, beta1, beta2, eps });
+
+impl Default for OptimizerParams {
+    /// The authors' retraining: SGD, 0.1, momentum 0.9, weight decay 1e-4.
+    fn default() -> Self {
+        Self {
+            kind: OptimizerKind::Sgd,
+            lr: 0.1,
+            momentum: 0.9,
+            weight_decay: 1e-4,
+            nesterov: false,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+        }
+    }
+}
+
+impl OptimizerParams {
+    /// The authors' gate-training: Adam, 0.01.
+    pub fn gates() -> Self {
+        Self { kind: OptimizerKind::Adam, lr: 0.01, weight_decay: 0.0, ..Self::default() }
+    }
+}
+
+/// An optimizer at work.
+#[derive(Debug)]
+pub struct Optimizer {
+    params: OptimizerParams,
+    /// Steps done.
+    steps: u64,
+    /// Momentum buffers, or the two moments, by parameter name with `.0` and `.1`.
+    state: BTreeMap<String, Tensor>,
+}
+
+impl Optimizer {
+    /// An optimizer before its first step.
+    pub fn new(params: OptimizerParams) -> Self {
+        Self { params, steps: 0, state: BTreeMap::new() }
+    }
+
+    /// An optimizer after `steps` steps.
+    pub fn resumed(params: OptimizerParams, steps: u64, state: BTreeMap<String, Tensor>) -> Self {
+        Self { params, steps, state }
+    }
+
+    /// Its buffers.
+    pub fn state(&self) -> &BTreeMap<String, Tensor> {
+        &self.state
+    }
+
+    /// Moves the parameters of a model by one step.
+    ///
+    /// # Errors
+    /// A gradient without a parameter.
+    pub fn step(
+        &mut self,
+        model: &mut Model,
+        trainable: Trainable,
+        gradients: &Gradients,
+        lr: f64,
+        after: impl Fn(Tensor) -> Result<Tensor>,
+    ) -> Result<()> {
+        self.steps += 1;
+        for (name, parameter) in model.parameters(trainable) {
+            let Some(gradient) = gradients.get(&name) else { continue };
+            let moved = self.parameter(&name, &parameter, gradient, lr)?;
+            model.set_parameter(&name, after(moved)?)?;
+        }
+        Ok(())
+    }
+
+    fn parameter(&mut self, name: &str, parameter: &Tensor, gradient: &Tensor, lr: f64) -> Result<Tensor> {
+        let p = &self.params;
+        let (first, second) = (format!("{name}.0"), format!("{name}.1"));
+        match p.kind {
+            OptimizerKind::Sgd => {
+                let step =
+                    SgdStep { lr, momentum: p.momentum, weight_decay: p.weight_decay, nesterov: p.nesterov };
+                let (moved, buffer) = sgd_step(parameter, gradient, self.state.get(&first), step)?;
+                if let Some(buffer) = buffer {
+                    self.state.insert(first, buffer);
+                }
+                Ok(moved)
+            }
+            OptimizerKind::Adam => {
+                let step = AdamStep {
+                    lr,
+                    beta1: p.beta1,
+                    beta2: p.beta2,
+                    eps: p.eps,
+                    weight_decay: p.weight_decay,
+                    step: self.steps,
+                };
+                let moments = self.state.get(&first).zip(self.state.get(&second));
+                let (moved, m, v) = adam_step(parameter, gradient, moments, step)?;
+                self.state.insert(first, m);
+                self.state.insert(second, v);
+                Ok(moved)
+            }
+        }
+    }
+
+    /// The buffers on a device, from host memory.
+    ///
+    /// # Errors
+    /// The device has no memory.
+    pub fn place(
+        buffers: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+        device: &Device,
+    ) -> Result<BTreeMap<String, Tensor>> {
+        buffers
+            .into_iter()
+            .map(|(name, (shape, data))| Ok((name, Tensor::from_vec(data, shape, device)?)))
+            .collect()
+    }
+}

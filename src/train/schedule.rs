@@ -1,0 +1,98 @@
+//! The learning rate as a function of the step, and of nothing else.
+
+use std::f64::consts::PI;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::content_hash;
+use crate::fingerprint::{ContentHash, Encoder};
+
+/// Which schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScheduleKind {
+    /// The same rate all along.
+    Constant,
+    /// Multiplied by `gamma` at every milestone.
+    MultiStep,
+    /// Half a cosine down to zero.
+    Cosine,
+}
+
+impl ContentHash for ScheduleKind {
+    fn content_hash(&self, encoder: &mut Encoder) {
+        (*self as u64).content_hash(encoder);
+    }
+}
+
+/// Parameters of a schedule. The rate changes between epochs, and during warm-up at every step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScheduleParams {
+    /// Which schedule.
+    pub kind: ScheduleKind,
+    /// Where `multi-step` multiplies, as shares of all epochs.
+    #[schemars(inner(range(min = 0.0, max = 1.0)))]
+    pub milestones: Vec<f64>,
+    /// What `multi-step` multiplies by.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub gamma: f64,
+    /// Epochs in which the rate rises in a line from zero.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub warmup_epochs: f64,
+}
+
+content_hash!(ScheduleParams { kind, milestones, gamma, warmup_epochs });
+
+impl Default for ScheduleParams {
+    /// The authors' retraining: a tenth at half, and again at three quarters.
+    fn default() -> Self {
+        Self { kind: ScheduleKind::MultiStep, milestones: vec![0.5, 0.75], gamma: 0.1, warmup_epochs: 0.0 }
+    }
+}
+
+impl ScheduleParams {
+    /// The same rate all along.
+    pub fn constant() -> Self {
+        Self { kind: ScheduleKind::Constant, ..Self::default() }
+    }
+
+    /// The rate of step `step` (from 0) of a run of `epochs` epochs of `per_epoch` steps, for a base rate of 1.
+    pub fn factor(&self, step: u64, per_epoch: u64, epochs: u64) -> f64 {
+        let epoch = step / per_epoch.max(1);
+        let warmup = self.warmup_epochs * per_epoch as f64;
+        let rise = if (step as f64) < warmup { (step as f64 + 1.0) / (warmup + 1.0) } else { 1.0 };
+        rise * match self.kind {
+            ScheduleKind::Constant => 1.0,
+            ScheduleKind::MultiStep => {
+                let passed = |share: &&f64| epoch >= (*share * epochs as f64).floor() as u64;
+                self.gamma.powi(self.milestones.iter().filter(passed).count() as i32)
+            }
+            ScheduleKind::Cosine => (1.0 + (PI * epoch as f64 / epochs.max(1) as f64).cos()) / 2.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_authors_schedule_drops_at_half_and_at_three_quarters() {
+        let schedule = ScheduleParams::default();
+        let at = |epoch: u64| schedule.factor(epoch * 10, 10, 160);
+        assert_eq!((at(0), at(79), at(119)), (1.0, 1.0, 0.1));
+        assert!((at(80) - 0.1).abs() < 1e-15 && (at(120) - 0.01).abs() < 1e-15);
+    }
+
+    #[test]
+    fn the_cosine_is_pytorch_s_closed_form_and_warm_up_rises_in_a_line() {
+        let cosine = ScheduleParams { kind: ScheduleKind::Cosine, ..ScheduleParams::default() };
+        assert_eq!(cosine.factor(0, 4, 10), 1.0);
+        assert!((cosine.factor(20, 4, 10) - 0.5).abs() < 1e-12);
+        let warm = ScheduleParams { warmup_epochs: 1.0, ..ScheduleParams::constant() };
+        let rates: Vec<f64> = (0..5).map(|step| warm.factor(step, 4, 10)).collect();
+        assert_eq!(rates, [0.2, 0.4, 0.6, 0.8, 1.0]);
+    }
+}

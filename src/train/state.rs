@@ -1,0 +1,113 @@
+//! The state of a training run: all that it needs to go on as if it had never stopped.
+
+use std::collections::BTreeMap;
+
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use crate::network::Checkpoint;
+use crate::network::canonical::{self, Entry};
+
+const KEY: &str = "train-state";
+
+/// The figures of one epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Which, from 1.
+    pub epoch: u64,
+    /// Mean training loss, the regulariser included.
+    pub train_loss: f64,
+    /// Share of training images classified rightly.
+    pub train_accuracy: f64,
+    /// Mean loss on the validation images, where there are some.
+    pub validation_loss: Option<f64>,
+    /// Share of validation images classified rightly.
+    pub validation_accuracy: Option<f64>,
+    /// Share of gates that are open, in gate-training.
+    pub sparsity: Option<f64>,
+    /// Mean magnitude of the gates, in gate-training.
+    pub mean_gate: Option<f64>,
+    /// Learning rate of the last step.
+    pub lr: f64,
+}
+
+/// The figures of a state.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Steps done.
+    pub step: u64,
+    /// Of the running epoch: the sum of the losses.
+    pub loss_sum: f64,
+    /// Of the running epoch: images classified rightly.
+    pub correct: u64,
+    /// Of the running epoch: images seen.
+    pub seen: u64,
+    /// Finished epochs.
+    pub history: Vec<EpochRecord>,
+    /// The epoch whose weights are the best so far.
+    pub best_epoch: Option<u64>,
+}
+
+/// A state, free of any device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainState {
+    /// The figures.
+    pub figures: Figures,
+    /// The network as it is.
+    pub network: Checkpoint,
+    /// The network at its best.
+    pub best: Option<Checkpoint>,
+    /// The optimizer's buffers: shape and values.
+    pub optimizer: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+}
+
+impl TrainState {
+    /// One file.
+    ///
+    /// # Errors
+    /// None for a state that the trainer made.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, TrainError> {
+        let json =
+            serde_json::to_string(&self.figures).map_err(|error| TrainError::State(error.to_string()))?;
+        let network = self.network.to_safetensors()?;
+        let best = self.best.as_ref().map_or(Ok(Vec::new()), Checkpoint::to_safetensors)?;
+        let (network_shape, best_shape) = ([network.len()], [best.len()]);
+        let names: Vec<String> = self.optimizer.keys().map(|name| format!("optimizer.{name}")).collect();
+        let mut entries = vec![
+            Entry { name: "best", dtype: "U8", shape: &best_shape, bytes: best },
+            Entry { name: "network", dtype: "U8", shape: &network_shape, bytes: network },
+        ];
+        for (name, (shape, data)) in names.iter().zip(self.optimizer.values()) {
+            let bytes = data.iter().flat_map(|value| value.to_le_bytes()).collect();
+            entries.push(Entry { name, dtype: "F32", shape, bytes });
+        }
+        Ok(canonical::write(KEY, &json, &entries))
+    }
+
+    /// Reads what [`Self::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// Bytes that are no state.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, TrainError> {
+        let wrong = |error: safetensors::SafeTensorError| TrainError::State(error.to_string());
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(wrong)?;
+        let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+        let json = json.ok_or_else(|| TrainError::State("it has no figures".to_owned()))?;
+        let figures = serde_json::from_str(json).map_err(|error| TrainError::State(error.to_string()))?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(wrong)?;
+        let network = Checkpoint::from_safetensors(tensors.tensor("network").map_err(wrong)?.data())?;
+        let best = tensors.tensor("best").map_err(wrong)?;
+        let best =
+            if best.data().is_empty() { None } else { Some(Checkpoint::from_safetensors(best.data())?) };
+        let mut optimizer = BTreeMap::new();
+        for (name, tensor) in tensors.iter() {
+            if let Some(name) = name.strip_prefix("optimizer.") {
+                let values = tensor.data().chunks_exact(4);
+                let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                optimizer.insert(name.to_owned(), (tensor.shape().to_vec(), values));
+            }
+        }
+        Ok(Self { figures, network, best, optimizer })
+    }
+}

@@ -1,0 +1,380 @@
+//! The loop, for gates and for weights alike.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor};
+
+use super::evaluate::{Half, evaluate};
+use super::optimizer::{Optimizer, OptimizerParams};
+use super::schedule::ScheduleParams;
+use super::state::{EpochRecord, Figures, TrainState};
+use super::{Host, Progress, TrainError};
+use crate::data::{Augment, Batch, Batches, DataSet, Order};
+use crate::network::{Checkpoint, Model, Trainable};
+use crate::{ops, prune};
+
+/// Magnitude up to which a gate counts as closed. Clamped gates are exactly zero; a scale of batch norm only
+/// comes close.
+const CLOSED: f32 = 1e-3;
+
+/// How long a run trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// So many passes over the training images.
+    Epochs(u64),
+    /// So many steps; the last epoch may be cut short.
+    Steps(u64),
+}
+
+/// The sparsity that gate-training drives to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sparsity {
+    /// Weight of the regulariser in the loss.
+    pub balance: f64,
+    /// The mean magnitude of gates that it drives to, and the share of open gates that counts as reached.
+    pub ratio: f64,
+}
+
+/// What is trained, and towards what.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Objective {
+    /// All weights, with so much label smoothing.
+    Weights {
+        /// Label smoothing.
+        label_smoothing: f64,
+    },
+    /// Scale and shift of batch norm.
+    BnScale(Sparsity),
+    /// Separate gates, clamped to 0..1.
+    Gates(Sparsity),
+}
+
+impl Objective {
+    fn trainable(self) -> Trainable {
+        match self {
+            Self::Weights { .. } => Trainable::All,
+            Self::BnScale(_) => Trainable::BnScale,
+            Self::Gates(_) => Trainable::Gates,
+        }
+    }
+
+    fn sparsity(self) -> Option<Sparsity> {
+        match self {
+            Self::Weights { .. } => None,
+            Self::BnScale(sparsity) | Self::Gates(sparsity) => Some(sparsity),
+        }
+    }
+}
+
+/// Which epoch's network is the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// The one with the best validation accuracy (in gate-training, of those that reach the sparsity); the
+    /// last, where there is none.
+    BestValidation,
+    /// The last.
+    Last,
+}
+
+/// How often the state is saved within an epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    /// The time between two states.
+    pub save_every: Duration,
+}
+
+/// Everything a run is decided by.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// The images.
+    pub data: &'a Arc<DataSet>,
+    /// Training images trained on.
+    pub train: Arc<[u32]>,
+    /// Training images held out; may be empty.
+    pub validation: Arc<[u32]>,
+    /// Where tensors live.
+    pub device: &'a Device,
+    /// The seed of order and augmentation.
+    pub seed: u64,
+    /// Images in a batch.
+    pub batch_size: usize,
+    /// How long.
+    pub length: Length,
+    /// What, and towards what.
+    pub objective: Objective,
+    /// By which optimizer.
+    pub optimizer: &'a OptimizerParams,
+    /// At which rate.
+    pub schedule: &'a ScheduleParams,
+    /// With which random changes.
+    pub augment: Option<Augment>,
+    /// Which epoch's network is the best.
+    pub keep: Keep,
+    /// How often the state is saved.
+    pub budget: Budget,
+}
+
+/// What a finished run gives.
+#[derive(Debug)]
+pub struct Trained {
+    /// The network at its best.
+    pub best: Checkpoint,
+    /// Its epoch.
+    pub best_epoch: u64,
+    /// The network at the end.
+    pub last: Checkpoint,
+    /// The figures of every epoch.
+    pub history: Vec<EpochRecord>,
+}
+
+/// Trains `network`, from the host's state if it has one. `None` if the host asked to stop; its state is saved then.
+///
+/// # Errors
+/// A loss that is no number, a state that cannot be saved.
+pub fn train(
+    run: &Run<'_>,
+    network: &Checkpoint,
+    host: &mut dyn Host,
+) -> Result<Option<Trained>, TrainError> {
+    if run.train.is_empty() {
+        return Err(TrainError::NoImages);
+    }
+    let mut loop_ = Loop::start(run, network, host)?;
+    while loop_.figures.step < loop_.steps {
+        if !loop_.epoch(host)? {
+            return Ok(None);
+        }
+    }
+    let last = loop_.model.checkpoint()?;
+    let best_epoch = loop_.figures.best_epoch.unwrap_or(loop_.epochs);
+    let best = loop_.best.take().unwrap_or_else(|| last.clone());
+    Ok(Some(Trained { best, best_epoch, last, history: loop_.figures.history }))
+}
+
+struct Loop<'a> {
+    run: &'a Run<'a>,
+    model: Model,
+    optimizer: Optimizer,
+    figures: Figures,
+    best: Option<Checkpoint>,
+    per_epoch: u64,
+    epochs: u64,
+    steps: u64,
+    saved: Instant,
+    started: Instant,
+    images: u64,
+}
+
+impl<'a> Loop<'a> {
+    fn start(run: &'a Run<'a>, network: &Checkpoint, host: &mut dyn Host) -> Result<Self, TrainError> {
+        let full = run.train.len().div_ceil(run.batch_size) as u64;
+        // Batch norm has no statistics of a single image: such a last batch is left out.
+        let per_epoch = if run.train.len() % run.batch_size == 1 { (full - 1).max(1) } else { full };
+        let (epochs, steps) = match run.length {
+            Length::Epochs(epochs) => (epochs, epochs * per_epoch),
+            Length::Steps(steps) => (steps.div_ceil(per_epoch), steps),
+        };
+        let (model, optimizer, figures, best) = match host.resume() {
+            None => {
+                let optimizer = Optimizer::new(run.optimizer.clone());
+                (Model::load(network, run.device)?, optimizer, Figures::default(), None)
+            }
+            Some(bytes) => {
+                let state = TrainState::from_bytes(&bytes)?;
+                if state.network.spec != network.spec || state.figures.step > steps {
+                    return Err(TrainError::State("it belongs to another network".to_owned()));
+                }
+                let buffers = Optimizer::place(state.optimizer, run.device)?;
+                let optimizer = Optimizer::resumed(run.optimizer.clone(), state.figures.step, buffers);
+                (Model::load(&state.network, run.device)?, optimizer, state.figures, state.best)
+            }
+        };
+        let now = Instant::now();
+        Ok(Self {
+            run,
+            model,
+            optimizer,
+            figures,
+            best,
+            per_epoch,
+            epochs,
+            steps,
+            saved: now,
+            started: now,
+            images: 0,
+        })
+    }
+
+    /// Trains to the end of the running epoch; `false` if the host asked to stop.
+    fn epoch(&mut self, host: &mut dyn Host) -> Result<bool, TrainError> {
+        let epoch = self.figures.step / self.per_epoch;
+        let batches = Batches {
+            data: self.run.data.clone(),
+            test: false,
+            indices: self.run.train.clone(),
+            size: self.run.batch_size,
+            order: Order::Shuffled { seed: self.run.seed, epoch },
+            augment: self.run.augment,
+        };
+        let end = ((epoch + 1) * self.per_epoch).min(self.steps);
+        let mut batches = batches.from((self.figures.step % self.per_epoch) as usize);
+        while self.figures.step < end {
+            if host.should_stop() {
+                self.save(host)?;
+                return Ok(false);
+            }
+            let Some(batch) = batches.next() else { return Err(TrainError::NoImages) };
+            let lr = self.step(epoch, batch)?;
+            if self.saved.elapsed() >= self.run.budget.save_every && self.figures.step < end {
+                self.save(host)?;
+            }
+            host.progress(self.progress(epoch, lr));
+        }
+        self.finish_epoch(epoch, host)?;
+        if host.should_stop() && self.figures.step < self.steps {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn step(&mut self, epoch: u64, batch: Batch) -> Result<f64, TrainError> {
+        let run = self.run;
+        let shape = run.data.train.shape;
+        let count = batch.labels.len();
+        let images =
+            Tensor::from_vec(batch.images, (count, shape.channels, shape.height, shape.width), run.device)?;
+        let lr = run.optimizer.lr * run.schedule.factor(self.figures.step, self.per_epoch, self.epochs);
+        let trainable = run.objective.trainable();
+        let smoothing = match run.objective {
+            Objective::Weights { label_smoothing } => label_smoothing,
+            Objective::BnScale(_) | Objective::Gates(_) => 0.0,
+        };
+        let (logits, tape) = self.model.forward_train(&images, trainable)?;
+        let scored = ops::cross_entropy(&logits, &batch.labels, smoothing)?;
+        let mut gradients = self.model.backward(tape, &scored.dlogits, trainable)?;
+        let mut loss = scored.loss_sum / count as f64;
+        if let Some(sparsity) = run.objective.sparsity() {
+            loss += self.regularise(sparsity, &mut gradients)?;
+        }
+        if !loss.is_finite() {
+            return Err(TrainError::NotFinite { loss, step: self.figures.step + 1, epoch: epoch + 1, lr });
+        }
+        let clamped = matches!(run.objective, Objective::Gates(_));
+        let after = |value: Tensor| if clamped { value.clamp(0f32, 1f32) } else { Ok(value) };
+        self.optimizer.step(&mut self.model, trainable, &gradients, lr, after)?;
+        self.figures.step += 1;
+        self.figures.loss_sum += loss * count as f64;
+        self.figures.correct += scored.correct as u64;
+        self.figures.seen += count as u64;
+        self.images += count as u64;
+        Ok(lr)
+    }
+
+    /// Adds the regulariser's gradient, and returns its part of the loss.
+    fn regularise(
+        &self,
+        sparsity: Sparsity,
+        gradients: &mut BTreeMap<String, Tensor>,
+    ) -> Result<f64, TrainError> {
+        let gates = self.model.gates();
+        let (mut sum, mut count) = (0f64, 0);
+        for (_, gate) in &gates {
+            let values = gate.to_vec1::<f32>()?;
+            sum += values.iter().map(|value| f64::from(value.abs())).sum::<f64>();
+            count += values.len();
+        }
+        let (omega, factor) = prune::regulariser(sum, count, sparsity.ratio);
+        for (name, gate) in gates {
+            if let Some(gradient) = gradients.get_mut(&name) {
+                *gradient = (&*gradient + (gate.sign()? * (sparsity.balance * factor))?)?;
+            }
+        }
+        Ok(sparsity.balance * omega)
+    }
+
+    fn finish_epoch(&mut self, epoch: u64, host: &mut dyn Host) -> Result<(), TrainError> {
+        let run = self.run;
+        let validation = if run.validation.is_empty() {
+            None
+        } else {
+            let half = Half::Train(run.validation.clone());
+            Some(evaluate(&self.model, run.data, &half, run.batch_size.max(64), run.device)?)
+        };
+        let mut gates = Vec::new();
+        if run.objective.sparsity().is_some() {
+            for (_, gate) in self.model.gates() {
+                gates.push(gate.to_vec1::<f32>()?);
+            }
+        }
+        let count = gates.iter().map(Vec::len).sum::<usize>();
+        let total = gates.iter().flatten().map(|gate| f64::from(gate.abs())).sum::<f64>();
+        let sparsity = (count > 0).then(|| prune::sparsity(&gates, CLOSED));
+        let seen = self.figures.seen.max(1) as f64;
+        let last = self.figures.step.saturating_sub(1);
+        let record = EpochRecord {
+            epoch: epoch + 1,
+            train_loss: self.figures.loss_sum / seen,
+            train_accuracy: self.figures.correct as f64 / seen,
+            validation_loss: validation.as_ref().map(|found| found.loss),
+            validation_accuracy: validation.as_ref().map(super::Evaluation::accuracy),
+            sparsity,
+            mean_gate: (count > 0).then(|| total / count as f64),
+            lr: run.optimizer.lr * run.schedule.factor(last, self.per_epoch, self.epochs),
+        };
+        if self.is_best(&record) {
+            self.best = Some(self.model.checkpoint()?);
+            self.figures.best_epoch = Some(record.epoch);
+        }
+        host.epoch(&record);
+        self.figures.history.push(record);
+        (self.figures.loss_sum, self.figures.correct, self.figures.seen) = (0.0, 0, 0);
+        // The last state of all is the result itself.
+        if self.figures.step < self.steps { self.save(host) } else { Ok(()) }
+    }
+
+    /// Whether an epoch beats all before it. Of equal ones the earlier stays.
+    fn is_best(&self, record: &EpochRecord) -> bool {
+        let Some(accuracy) = record.validation_accuracy else { return false };
+        let reached = match (self.run.objective.sparsity(), record.sparsity) {
+            (Some(wanted), Some(open)) => open <= wanted.ratio,
+            _ => true,
+        };
+        let before = self.figures.best_epoch.and_then(|best| {
+            self.figures
+                .history
+                .iter()
+                .find(|record| record.epoch == best)
+                .and_then(|r| r.validation_accuracy)
+        });
+        self.run.keep == Keep::BestValidation && reached && before.is_none_or(|before| accuracy > before)
+    }
+
+    fn save(&mut self, host: &mut dyn Host) -> Result<(), TrainError> {
+        let mut optimizer = BTreeMap::new();
+        for (name, tensor) in self.optimizer.state() {
+            let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+            optimizer.insert(name.clone(), (tensor.dims().to_vec(), values));
+        }
+        let network = self.model.checkpoint()?;
+        let state = TrainState { figures: self.figures.clone(), network, best: self.best.clone(), optimizer };
+        host.checkpoint(&state.to_bytes()?)?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    fn progress(&self, epoch: u64, lr: f64) -> Progress {
+        let seen = self.figures.seen.max(1) as f64;
+        Progress {
+            epoch: epoch + 1,
+            epochs: self.epochs,
+            step: self.figures.step,
+            steps: self.steps,
+            loss: self.figures.loss_sum / seen,
+            accuracy: self.figures.correct as f64 / seen,
+            images_per_second: self.images as f64 / self.started.elapsed().as_secs_f64().max(1e-9),
+            lr,
+        }
+    }
+}

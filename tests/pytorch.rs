@@ -1,0 +1,157 @@
+//! A whole network against PyTorch: `tests/fixtures/make.py` made the figures, and the file names torch's version.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use runner::network::{Arch, Checkpoint, HostTensor, Model, NetworkSpec, Trainable, initialise};
+use runner::ops::{BnAct, Conv2d, Pool, cross_entropy};
+use runner::prune::{Channels, add_gates, masked, slim_inherit};
+use safetensors::SafeTensors;
+
+fn golden() -> BTreeMap<String, Vec<f32>> {
+    let bytes = std::fs::read("tests/fixtures/golden.safetensors").unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let floats =
+        |data: &[u8]| data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    file.iter().map(|(name, tensor)| (name.to_owned(), floats(tensor.data()))).collect()
+}
+
+fn network(golden: &BTreeMap<String, Vec<f32>>) -> Checkpoint {
+    let spec = NetworkSpec::vgg(Arch::Vgg11, 3, 1.0, [1, 16, 16], 10).unwrap();
+    let mut network = initialise(&spec, 0);
+    add_gates(&mut network);
+    for (name, tensor) in &mut network.tensors {
+        if let HostTensor::Float { data, .. } = tensor {
+            let expected = &golden[&format!("state.{name}")];
+            assert_eq!(data.len(), expected.len(), "{name}");
+            data.clone_from(expected);
+        }
+    }
+    network
+}
+
+fn assert_close(name: &str, found: &Tensor, expected: &[f32]) {
+    let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(found.len(), expected.len(), "{name}");
+    let scale = expected.iter().fold(1e-3f32, |scale, value| scale.max(value.abs()));
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() <= 1e-4 * scale, "{name}: {found} against {expected}");
+    }
+}
+
+#[test]
+fn logits_gradients_and_running_statistics_are_pytorch_s() {
+    let golden = golden();
+    let mut model = Model::load(&network(&golden), &Device::Cpu).unwrap();
+    let x = Tensor::from_slice(&golden["x"], (6, 1, 16, 16), &Device::Cpu).unwrap();
+    let labels: Vec<u32> = golden["y"].iter().map(|label| *label as u32).collect();
+    let (logits, tape) = model.forward_train(&x, Trainable::All).unwrap();
+    assert_close("logits", &logits, &golden["logits"]);
+    let scored = cross_entropy(&logits, &labels, 0.1).unwrap();
+    assert!((scored.loss_sum / 6.0 - f64::from(golden["loss"][0])).abs() < 1e-5);
+    let gradients = model.backward(tape, &scored.dlogits, Trainable::All).unwrap();
+    assert_eq!(gradients.len(), 8 * 3 + 2);
+    for (name, gradient) in &gradients {
+        assert_close(name, gradient, &golden[&format!("grad.{name}")]);
+    }
+    let after = model.checkpoint().unwrap();
+    for (name, expected) in golden.iter().filter(|(name, _)| name.starts_with("after.")) {
+        let found = after.values(name.trim_start_matches("after.")).unwrap();
+        assert_close(name, &Tensor::new(found, &Device::Cpu).unwrap(), expected);
+    }
+    assert_close("eval logits", &model.forward(&x).unwrap(), &golden["eval_logits"]);
+}
+
+#[test]
+fn gate_gradients_are_pytorch_s() {
+    let golden = golden();
+    let mut model = Model::load(&network(&golden), &Device::Cpu).unwrap();
+    let x = Tensor::from_slice(&golden["x"], (6, 1, 16, 16), &Device::Cpu).unwrap();
+    let labels: Vec<u32> = golden["y"].iter().map(|label| *label as u32).collect();
+    let (logits, tape) = model.forward_train(&x, Trainable::Gates).unwrap();
+    let scored = cross_entropy(&logits, &labels, 0.1).unwrap();
+    let gradients = model.backward(tape, &scored.dlogits, Trainable::Gates).unwrap();
+    assert_eq!(gradients.len(), 8);
+    for (name, gradient) in &gradients {
+        assert_close(name, gradient, &golden[&format!("grad.{name}")]);
+    }
+}
+
+#[test]
+fn the_kernels_of_the_cpu_are_the_portable_operations() {
+    let device = &Device::Cpu;
+    let random = |shape: &[usize], seed: u32| {
+        let count: usize = shape.iter().product();
+        let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed * 977) >> 8) as f32;
+        let values: Vec<f32> = (0..count).map(|i| (value(i) / 8_388_608.0) - 1.0).collect();
+        Tensor::from_vec(values, shape, device).unwrap()
+    };
+    for (batch, inputs, outputs, height, width) in [(3, 2, 5, 7, 9), (9, 5, 3, 4, 4), (2, 3, 4, 1, 2)] {
+        let conv = Conv2d::new(random(&[outputs, inputs, 3, 3], 1), 1).unwrap();
+        let (x, dy) =
+            (random(&[batch, inputs, height, width], 2), random(&[batch, outputs, height, width], 3));
+        let flat = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_close("forward", &conv.forward(&x).unwrap(), &flat(conv.forward_portable(&x).unwrap()));
+        assert_close("dx", &conv.grad_input(&dy).unwrap(), &flat(conv.grad_input_portable(&dy).unwrap()));
+        assert_close(
+            "dw",
+            &conv.grad_weight(&x, &dy).unwrap(),
+            &flat(conv.grad_weight_portable(&x, &dy).unwrap()),
+        );
+        for pool in [Pool::None, Pool::Max2] {
+            if pool == Pool::Max2 && height < 2 {
+                continue;
+            }
+            let (gamma, beta, gate) = (random(&[inputs], 4), random(&[inputs], 5), random(&[inputs], 6));
+            let op = BnAct { gamma: &gamma, beta: &beta, gate: Some(&gate), pool };
+            let (y, stats) = op.train(&x).unwrap();
+            let (expected, portable) = op.train_portable(&x).unwrap();
+            assert_close("y", &y, &flat(expected));
+            let dy = random(y.dims(), 7);
+            let found = op.backward(&x, &stats, &dy).unwrap();
+            let expected = op.backward_portable(&x, &portable, &dy).unwrap();
+            assert_close("dx", &found.dx, &flat(expected.dx));
+            assert_close("dgamma", &found.dgamma, &flat(expected.dgamma));
+            assert_close("dbeta", &found.dbeta, &flat(expected.dbeta));
+            assert_close("dgate", &found.dgate.unwrap(), &flat(expected.dgate.unwrap()));
+        }
+    }
+}
+
+#[test]
+fn an_inheriting_slim_network_computes_what_the_masked_one_does() {
+    for arch in [Arch::Vgg11, Arch::Vgg13, Arch::Vgg16, Arch::Vgg19] {
+        for gated in [false, true] {
+            let spec = NetworkSpec::vgg(arch, 4, 1.0, [3, 32, 32], 10).unwrap();
+            let mut full = initialise(&spec, 5);
+            if gated {
+                add_gates(&mut full);
+            }
+            for (name, tensor) in &mut full.tensors {
+                let HostTensor::Float { data, .. } = tensor else { continue };
+                for (index, value) in data.iter_mut().enumerate() {
+                    if name.ends_with(".gate") || name.ends_with(".bias") {
+                        *value = 0.3 + (index % 5) as f32 / 10.0;
+                    }
+                }
+            }
+            let kept = spec.channels.iter().map(|count| (0..*count as u32).filter(|c| c % 3 != 1).collect());
+            let channels = Channels::new(spec.clone(), kept.collect()).unwrap();
+            let read = Channels::from_safetensors(&channels.to_safetensors().unwrap()).unwrap();
+            assert_eq!(read, channels);
+            let x =
+                Tensor::arange(0f32, 2.0 * 3072.0, &Device::Cpu).unwrap().reshape((2, 3, 32, 32)).unwrap();
+            let x = x.sin().unwrap();
+            let logits = |network: &Checkpoint| {
+                let model = Model::load(network, &Device::Cpu).unwrap();
+                model.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            };
+            let slim = logits(&slim_inherit(&full, &channels).unwrap());
+            for (slim, masked) in slim.iter().zip(logits(&masked(&full, &channels).unwrap())) {
+                assert!((slim - masked).abs() <= 1e-5, "{arch:?}, gated {gated}: {slim} against {masked}");
+            }
+        }
+    }
+}
