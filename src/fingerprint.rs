@@ -4,7 +4,7 @@
 //! the same bytes, so the second never runs. What is hashed must therefore be exactly what
 //! decides the result, no less (stale results would be reused) and no more (work would be
 //! repeated). [`ContentHash`] makes that a property of a type: it is implemented field by
-//! field with [`content_hash!`], which does not compile while a field is forgotten.
+//! field with [`content_hash!`](crate::content_hash), which does not compile while a field is forgotten.
 //!
 //! # Encoding
 //! Every value is written as a one-byte type tag followed by its content; whatever has a
