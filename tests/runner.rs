@@ -44,6 +44,8 @@ latency = false
 fn runner(folder: &Path, cache: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("runner"));
     command.current_dir(folder).args(arguments).args(["--cache", cache]).env("NO_COLOR", "1");
+    // Errors are drawn with the characters that the locale has.
+    command.env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
     command
 }
 
