@@ -81,6 +81,19 @@ pub enum TrainError {
         /// The learning rate.
         lr: f64,
     },
+    /// A weight or a running statistic is no number any more.
+    #[error("`{name}` is not finite after step {step} (epoch {epoch}), with a learning rate of {lr}")]
+    #[diagnostic(help("lower `optimizer.lr`, or let it rise slowly with `schedule.warmup_epochs`"))]
+    NotFiniteTensor {
+        /// The tensor.
+        name: String,
+        /// The step, from 1.
+        step: u64,
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The learning rate.
+        lr: f64,
+    },
     /// No images to train on.
     #[error("there are no images to train on")]
     #[diagnostic(help("lower `data.validation` or raise `data.limit_train`"))]

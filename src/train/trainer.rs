@@ -12,7 +12,7 @@ use super::schedule::ScheduleParams;
 use super::state::{EpochRecord, Figures, TrainState};
 use super::{Host, Progress, TrainError};
 use crate::data::{Augment, Batch, Batches, DataSet, Order};
-use crate::network::{Checkpoint, Model, Trainable};
+use crate::network::{Checkpoint, HostTensor, Model, Trainable};
 use crate::{ops, prune};
 
 /// Magnitude up to which a gate counts as closed. Clamped gates are exactly zero; a scale of batch norm only
@@ -148,6 +148,7 @@ pub fn train(
         }
     }
     let last = loop_.model.checkpoint()?;
+    loop_.check_finite(&last)?;
     let best_epoch = loop_.figures.best_epoch.unwrap_or(loop_.epochs);
     let best = loop_.best.take().unwrap_or_else(|| last.clone());
     Ok(Some(Trained { best, best_epoch, last, history: loop_.figures.history }))
@@ -302,6 +303,11 @@ impl<'a> Loop<'a> {
             let half = Half::Train(run.validation.clone());
             Some(evaluate(&self.model, run.data, &half, run.batch_size.max(64), run.device)?)
         };
+        let last = self.figures.step.saturating_sub(1);
+        let lr = run.optimizer.lr * run.schedule.factor(last, self.per_epoch, self.epochs);
+        if let Some(loss) = validation.as_ref().map(|found| found.loss).filter(|loss| !loss.is_finite()) {
+            return Err(TrainError::NotFinite { loss, step: self.figures.step, epoch: epoch + 1, lr });
+        }
         let mut gates = Vec::new();
         if run.objective.sparsity().is_some() {
             for (_, gate) in self.model.gates() {
@@ -312,7 +318,6 @@ impl<'a> Loop<'a> {
         let total = gates.iter().flatten().map(|gate| f64::from(gate.abs())).sum::<f64>();
         let sparsity = (count > 0).then(|| prune::sparsity(&gates, CLOSED));
         let seen = self.figures.seen.max(1) as f64;
-        let last = self.figures.step.saturating_sub(1);
         let record = EpochRecord {
             epoch: epoch + 1,
             train_loss: self.figures.loss_sum / seen,
@@ -321,7 +326,7 @@ impl<'a> Loop<'a> {
             validation_accuracy: validation.as_ref().map(super::Evaluation::accuracy),
             sparsity,
             mean_gate: (count > 0).then(|| total / count as f64),
-            lr: run.optimizer.lr * run.schedule.factor(last, self.per_epoch, self.epochs),
+            lr,
         };
         if self.is_best(&record) {
             self.best = Some(self.model.checkpoint()?);
@@ -349,6 +354,20 @@ impl<'a> Loop<'a> {
                 .and_then(|r| r.validation_accuracy)
         });
         self.run.keep == Keep::BestValidation && reached && before.is_none_or(|before| accuracy > before)
+    }
+
+    /// The last step's own loss is from before it: a run that diverged in it shows it in its tensors alone.
+    fn check_finite(&self, network: &Checkpoint) -> Result<(), TrainError> {
+        for (name, tensor) in &network.tensors {
+            let HostTensor::Float { data, .. } = tensor else { continue };
+            if data.iter().any(|value| !value.is_finite()) {
+                let step = self.figures.step;
+                let last = step.saturating_sub(1);
+                let lr = self.run.optimizer.lr * self.run.schedule.factor(last, self.per_epoch, self.epochs);
+                return Err(TrainError::NotFiniteTensor { name: name.clone(), step, epoch: self.epochs, lr });
+            }
+        }
+        Ok(())
     }
 
     fn save(&mut self, host: &mut dyn Host) -> Result<(), TrainError> {
