@@ -206,6 +206,10 @@ impl Run<'_, '_> {
                 return self.reuse(node, assessment, record);
             }
         }
+        if forced {
+            // Forced means anew: going on from a saved state could repeat what the user wants to be rid of.
+            self.store.remove_partial(fingerprint)?;
+        }
         let reasons = match &self.plan.entry(id).verdict {
             Verdict::Run { reasons, .. } => reasons.iter().map(ToString::to_string).collect(),
             Verdict::Cached(_) | Verdict::Left => vec!["input changed".to_owned()],

@@ -1,6 +1,7 @@
 //! `gate-train`: train the channel gates of a random network; its weights stay as they are.
 
 use schemars::JsonSchema;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -82,10 +83,10 @@ pub struct GateTrain {
     #[schemars(range(min = 2, max = 65536))]
     pub batch_size: usize,
     /// The optimizer of the gates.
-    #[serde(default = "OptimizerParams::gates")]
+    #[serde(deserialize_with = "optimizer")]
     pub optimizer: OptimizerParams,
     /// The schedule of the learning rate.
-    #[serde(default = "ScheduleParams::constant")]
+    #[serde(deserialize_with = "schedule")]
     pub schedule: ScheduleParams,
     /// Weight of the sparsity regulariser.
     #[schemars(range(min = 0.0, max = 1000.0))]
@@ -125,6 +126,29 @@ impl Default for GateTrain {
             seed: None,
         }
     }
+}
+
+/// Reads a table whose unwritten keys are those of `defaults`. The types' own defaults are retraining's, and must
+/// not slip in where a pipeline writes only a part of the table.
+fn over<'de, T, D>(defaults: &T, deserializer: D) -> Result<T, D::Error>
+where
+    T: Serialize + serde::de::DeserializeOwned,
+    D: serde::Deserializer<'de>,
+{
+    let written = serde_json::Map::<String, Value>::deserialize(deserializer)?;
+    let mut whole = serde_json::to_value(defaults).map_err(D::Error::custom)?;
+    if let Value::Object(whole) = &mut whole {
+        whole.extend(written);
+    }
+    serde_json::from_value(whole).map_err(D::Error::custom)
+}
+
+fn optimizer<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<OptimizerParams, D::Error> {
+    over(&OptimizerParams::gates(), deserializer)
+}
+
+fn schedule<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<ScheduleParams, D::Error> {
+    over(&ScheduleParams::constant(), deserializer)
 }
 
 impl Parameters for GateTrain {}
@@ -181,5 +205,18 @@ impl Stage for GateTrain {
         let Some(trained) = train(&run, &network, job.host)? else { return Ok(Outcome::Interrupted) };
         let metrics = json!({ "kept_epoch": trained.best_epoch, "history": trained.history });
         Ok(Outcome::Done(Output::new("network", trained.best.to_safetensors()?, metrics)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partly_written_table_keeps_gate_training_s_defaults() {
+        let written = r#"{"optimizer": {"lr": 0.02}, "schedule": {"warmup_epochs": 1.0}}"#;
+        let read: GateTrain = serde_json::from_str(written).unwrap();
+        assert_eq!(read.optimizer, OptimizerParams { lr: 0.02, ..OptimizerParams::gates() });
+        assert_eq!(read.schedule, ScheduleParams { warmup_epochs: 1.0, ..ScheduleParams::constant() });
     }
 }
