@@ -1,6 +1,6 @@
 //! The one stream of events of a run.
 //!
-//! `--json` writes each event as one line of JSON with its time; `docs/events.md` documents the
+//! `--json` writes each event as one line of JSON with its time; the types here document the
 //! fields. Stage logs keep the same lines.
 
 use std::collections::BTreeMap;
