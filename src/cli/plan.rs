@@ -122,7 +122,7 @@ fn as_json(graph: &Graph, plan: &Plan) -> serde_json::Value {
         let words: Vec<String> = reasons.iter().map(ToString::to_string).collect();
         json!({
             "stage": node.name,
-            "kind": node.stage.kind().name,
+            "kind": node.stage.kind.name,
             "points": points,
             "state": state,
             "reasons": reasons,

@@ -77,8 +77,9 @@ impl Batches {
             if let Order::Shuffled { seed, epoch } = self.order {
                 indices.shuffle(&mut stream(seed, epoch, 0));
             }
+            let tables = self.tables();
             for (number, chosen) in indices.chunks(self.size).enumerate().skip(first) {
-                let batch = self.make(chosen, number * self.size);
+                let batch = self.make(chosen, number * self.size, &tables);
                 if sender.send(batch).is_err() {
                     return;
                 }
@@ -87,7 +88,15 @@ impl Batches {
         Taking(receiver)
     }
 
-    fn make(&self, chosen: &[u32], position: usize) -> Batch {
+    /// The normalised value of every pixel, for each channel.
+    fn tables(&self) -> Vec<[f32; 256]> {
+        let normalise = &self.data.normalise;
+        let value = |p: usize, mean: f64, std: f64| ((p as f64 / 255.0 - mean) / std) as f32;
+        let channels = normalise.mean.iter().zip(&normalise.std);
+        channels.map(|(mean, std)| std::array::from_fn(|p| value(p, *mean, *std))).collect()
+    }
+
+    fn make(&self, chosen: &[u32], position: usize, tables: &[[f32; 256]]) -> Batch {
         let images = if self.test { &self.data.test } else { &self.data.train };
         let mut batch = Batch {
             images: vec![0.0; chosen.len() * images.size()],
@@ -96,7 +105,7 @@ impl Batches {
         let outputs = batch.images.chunks_exact_mut(images.size());
         for (offset, (index, output)) in chosen.iter().zip(outputs).enumerate() {
             let (shift, flip) = self.change(position + offset);
-            self.image(images, *index as usize, shift, flip, output);
+            image(images, *index as usize, shift, flip, tables, output);
         }
         batch
     }
@@ -112,25 +121,29 @@ impl Batches {
         let shift = (shift(), shift());
         (shift, augment.flip && random.random_bool(0.5))
     }
+}
 
-    fn image(&self, images: &Images, index: usize, shift: (isize, isize), flip: bool, output: &mut [f32]) {
-        let (height, width) = (images.shape.height, images.shape.width);
-        let pixels = &images.pixels[index * images.size()..(index + 1) * images.size()];
-        let planes = pixels.chunks_exact(height * width).zip(output.chunks_exact_mut(height * width));
-        let normalise = &self.data.normalise;
-        for (channel, (plane, output)) in planes.enumerate() {
-            let table: Vec<f32> = (0..256)
-                .map(|p| ((f64::from(p) / 255.0 - normalise.mean[channel]) / normalise.std[channel]) as f32)
-                .collect();
-            for (place, value) in output.iter_mut().enumerate() {
-                let row = (place / width) as isize - shift.0;
-                let column = (place % width) as isize;
-                let column = if flip { width as isize - 1 - column } else { column } - shift.1;
-                let inside = (0..height as isize).contains(&row) && (0..width as isize).contains(&column);
-                // What lies outside is a black pixel, normalised like the others.
-                let pixel = if inside { plane[row as usize * width + column as usize] } else { 0 };
-                *value = table[usize::from(pixel)];
-            }
+/// Writes one image, moved, mirrored and normalised.
+fn image(
+    images: &Images,
+    index: usize,
+    shift: (isize, isize),
+    flip: bool,
+    tables: &[[f32; 256]],
+    output: &mut [f32],
+) {
+    let (height, width) = (images.shape.height, images.shape.width);
+    let pixels = &images.pixels[index * images.size()..(index + 1) * images.size()];
+    let planes = pixels.chunks_exact(height * width).zip(output.chunks_exact_mut(height * width));
+    for ((plane, output), table) in planes.zip(tables) {
+        for (place, value) in output.iter_mut().enumerate() {
+            let row = (place / width) as isize - shift.0;
+            let column = (place % width) as isize;
+            let column = if flip { width as isize - 1 - column } else { column } - shift.1;
+            let inside = (0..height as isize).contains(&row) && (0..width as isize).contains(&column);
+            // What lies outside is a black pixel, normalised like the others.
+            let pixel = if inside { plane[row as usize * width + column as usize] } else { 0 };
+            *value = table[usize::from(pixel)];
         }
     }
 }

@@ -218,7 +218,7 @@ impl Run<'_, '_> {
             fingerprint,
             Event::StageStarted {
                 stage: node.name.clone(),
-                kind: node.stage.kind().name.to_owned(),
+                kind: node.stage.kind.name.to_owned(),
                 fingerprint: fingerprint.to_string(),
                 reasons,
                 resumed: self.store.has_partial(fingerprint),
@@ -240,7 +240,7 @@ impl Run<'_, '_> {
             device: self.options.device.clone(),
             host: &mut host,
         };
-        let outcome = node.stage.run(&mut job);
+        let outcome = node.stage.stage.run(&mut job);
         let output = match outcome {
             Ok(Outcome::Done(output)) => output,
             Ok(Outcome::Interrupted) => {
@@ -252,7 +252,7 @@ impl Run<'_, '_> {
         };
         let mut outputs = std::collections::BTreeMap::new();
         for (name, bytes) in &output.artifacts {
-            let roles = node.stage.kind().outputs;
+            let roles = node.stage.kind.outputs;
             let artifact = roles.iter().find(|role| role.name == *name).map_or("", |role| role.artifact);
             let object = self.store.put(bytes)?;
             let entry = OutputEntry { object, bytes: bytes.len() as u64, artifact: artifact.to_owned() };
@@ -263,8 +263,8 @@ impl Run<'_, '_> {
         let provenance = self.origin.provenance(node, assessment, &span);
         let record = Record::new(
             fingerprint,
-            node.stage.kind().name,
-            node.stage.kind().version,
+            node.stage.kind.name,
+            node.stage.kind.version,
             outputs,
             output.metrics,
             provenance,
@@ -324,9 +324,9 @@ impl Run<'_, '_> {
             .map(|(role, artifacts)| (role.clone(), artifacts.iter().map(|(_, object)| *object).collect()));
         let last = LastRun {
             fingerprint: assessment.fingerprint,
-            kind: node.stage.kind().name.to_owned(),
-            version: node.stage.kind().version,
-            parameters: node.stage.parameters(),
+            kind: node.stage.kind.name.to_owned(),
+            version: node.stage.kind.version,
+            parameters: node.stage.parameters.clone(),
             seed: node.seed,
             data: assessment.data.map(|data| data.to_string()),
             inputs: inputs.collect(),

@@ -41,7 +41,7 @@ impl Origin {
             runner_commit: option_env!("RUNNER_COMMIT").map(str::to_owned),
             stage: node.name.clone(),
             pipeline: self.pipeline.clone(),
-            parameters: node.stage.parameters(),
+            parameters: node.stage.parameters.clone(),
             inputs: inputs.collect::<BTreeMap<_, _>>(),
             data: assessment.data.map(|data| data.to_string()),
             seed: node.seed,

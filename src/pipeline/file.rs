@@ -66,7 +66,6 @@ struct Text {
     path: String,
     content: String,
     catalog: Catalog,
-    overrides: Vec<String>,
 }
 
 /// Reads and checks the pipeline at `path`, with changes such as `stage.key=value`.
@@ -77,11 +76,11 @@ pub fn load(path: &Path, overrides: &[String], catalog: Catalog) -> Result<Pipel
     let content = std::fs::read_to_string(path)
         .map_err(|source| PipelineError::Read { path: path.display().to_string(), source })?;
     let path = path.display().to_string();
-    parse(&Arc::new(Text { path, content, catalog, overrides: overrides.to_vec() }), &[])
+    parse(&Arc::new(Text { path, content, catalog }), overrides)
 }
 
-/// Parses with the changes of the command line and those of one point.
-fn parse(text: &Arc<Text>, point: &[String]) -> Result<Pipeline, PipelineError> {
+/// Parses with the changes of the command line.
+fn parse(text: &Arc<Text>, overrides: &[String]) -> Result<Pipeline, PipelineError> {
     let fail = |mistakes| PipelineError::Mistakes { path: text.path.clone(), mistakes };
     let syntax = |name: &str, source: &str, error: &toml::de::Error| {
         Mistake::new(name, source, error.span().unwrap_or(0..0), error.message())
@@ -103,7 +102,7 @@ fn parse(text: &Arc<Text>, point: &[String]) -> Result<Pipeline, PipelineError> 
     let mut stages = declared(root, &text.catalog, &mut checker);
     let name = head["name"].as_str().unwrap_or("pipeline").to_owned();
     let mut seed = head["seed"].as_u64().unwrap_or(0);
-    for change in text.overrides.iter().chain(point) {
+    for change in overrides {
         apply(change, &text.catalog, &mut seed, &mut data, &mut stages, &mut checker.mistakes)?;
     }
     let written = references(&mut stages, root, &text.catalog, &mut checker);
@@ -413,10 +412,17 @@ impl Pipeline {
         points
             .into_iter()
             .map(|label| {
-                let changes: Vec<String> =
-                    label.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                let pipeline = if label.is_empty() { self.clone() } else { parse(&self.text, &changes)? };
-                Ok(Point { label, pipeline })
+                let mut pipeline = self.clone();
+                let mut mistakes = Vec::new();
+                for (key, value) in &label {
+                    let Pipeline { seed, data, stages, .. } = &mut pipeline;
+                    apply(&format!("{key}={value}"), &self.text.catalog, seed, data, stages, &mut mistakes)?;
+                }
+                if mistakes.is_empty() {
+                    Ok(Point { label, pipeline })
+                } else {
+                    Err(PipelineError::Mistakes { path: self.text.path.clone(), mistakes })
+                }
             })
             .collect()
     }

@@ -105,7 +105,7 @@ pub fn assess(
     let forced = named(graph, "--force", &selection.force)?;
     let mut plan = Plan { entries: Vec::with_capacity(graph.nodes.len()) };
     for (id, node) in graph.iter() {
-        let entry = entry(graph, store, data, pipeline, (id, node), &plan, forced.contains(&id))?;
+        let entry = entry(graph, store, data, pipeline, node, &plan, forced.contains(&id))?;
         let left = !selected.contains(&id) && entry.runs();
         plan.entries.push(if left { Entry { verdict: Verdict::Left, ..entry } } else { entry });
     }
@@ -117,23 +117,20 @@ fn entry(
     store: &Store,
     data: &mut DataIdentities,
     pipeline: &str,
-    (_, node): (NodeId, &Node),
+    node: &Node,
     plan: &Plan,
     forced: bool,
 ) -> Result<Entry, PlanError> {
-    let data = data.of(&graph.data[node.data], node.stage.data_use())?;
-    let mut inputs = BTreeMap::new();
+    let data = data.of(&graph.data[node.data], node.stage.stage.data_use())?;
+    let inputs = objects(node, |giver| plan.entry(giver).record());
     let mut givers = BTreeMap::new();
     let mut found = if forced { vec![Reason::Forced] } else { Vec::new() };
     for edge in &node.inputs {
         let giver = graph.node(edge.from).name.clone();
-        givers.insert(edge.role.clone(), giver.clone());
-        match plan.entry(edge.from).record() {
-            Some(record) => {
-                inputs.insert(edge.role.clone(), objects(record, &edge.outputs));
-            }
-            None => found.push(Reason::InputRuns { stage: giver }),
+        if !inputs.contains_key(&edge.role) {
+            found.push(Reason::InputRuns { stage: giver.clone() });
         }
+        givers.insert(edge.role.clone(), giver);
     }
     let known = inputs.len() == node.inputs.len();
     let fingerprint = known.then(|| fingerprint(node, data, &inputs));
@@ -184,12 +181,17 @@ fn why(
     Ok(found)
 }
 
-/// The objects of a record's outputs, in the order asked for.
-pub(super) fn objects(record: &Record, outputs: &[String]) -> Vec<(String, ObjectHash)> {
-    outputs
-        .iter()
-        .filter_map(|output| record.outputs.get(output).map(|entry| (output.clone(), entry.object)))
-        .collect()
+/// The objects in a node's roles, outputs in the order asked for; without the roles whose giver has no record.
+fn objects<'a>(
+    node: &Node,
+    record: impl Fn(NodeId) -> Option<&'a Record>,
+) -> BTreeMap<String, Vec<(String, ObjectHash)>> {
+    let of = |record: &Record, outputs: &[String]| {
+        let entry = |output: &String| Some((output.clone(), record.outputs.get(output)?.object));
+        outputs.iter().filter_map(entry).collect()
+    };
+    let given = node.inputs.iter().filter_map(|edge| Some((edge, record(edge.from)?)));
+    given.map(|(edge, record)| (edge.role.clone(), of(record, &edge.outputs))).collect()
 }
 
 impl Assessment {
@@ -203,11 +205,10 @@ impl Assessment {
         records: &[Option<Record>],
         data: &mut DataIdentities,
     ) -> Result<Option<Self>, PlanError> {
-        let data = data.of(&graph.data[node.data], node.stage.data_use())?;
-        let mut inputs = BTreeMap::new();
-        for edge in &node.inputs {
-            let Some(record) = &records[edge.from.0] else { return Ok(None) };
-            inputs.insert(edge.role.clone(), objects(record, &edge.outputs));
+        let data = data.of(&graph.data[node.data], node.stage.stage.data_use())?;
+        let inputs = objects(node, |giver| records[giver.0].as_ref());
+        if inputs.len() < node.inputs.len() {
+            return Ok(None);
         }
         let fingerprint = fingerprint(node, data, &inputs);
         Ok(Some(Self { fingerprint, inputs, data }))
@@ -231,11 +232,11 @@ fn selected(graph: &Graph, selection: &Selection) -> Result<BTreeSet<NodeId>, Pl
 fn named(graph: &Graph, option: &'static str, names: &[String]) -> Result<BTreeSet<NodeId>, PlanError> {
     let mut found = BTreeSet::new();
     for name in names {
-        let before = found.len();
-        found.extend(graph.points.iter().filter_map(|point| point.node(name)));
-        if found.len() == before && !graph.points.iter().any(|point| point.node(name).is_some()) {
+        let mut nodes = graph.points.iter().filter_map(|point| point.node(name)).peekable();
+        if nodes.peek().is_none() {
             return Err(unknown(graph, option, name));
         }
+        found.extend(nodes);
     }
     Ok(found)
 }

@@ -7,7 +7,7 @@ use super::PlanError;
 use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
 use crate::pipeline::{Pipeline, Point, StageDecl};
-use crate::stages::{self, DataUse, Randomness, Stage, kind};
+use crate::stages::{self, Configured, DataUse, Randomness};
 
 /// The place of a node in [`Graph::nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,7 +41,7 @@ pub struct Node {
     /// The name of the first stage that it stands for.
     pub name: String,
     /// The stage with its parameters.
-    pub stage: Arc<dyn Stage>,
+    pub stage: Arc<Configured>,
     /// Its inputs.
     pub inputs: Vec<Edge>,
     /// Its seed, if it draws random numbers.
@@ -120,7 +120,7 @@ struct Builder {
     known: HashMap<Fingerprint, NodeId>,
     data: HashMap<String, usize>,
     /// Parsed stages by kind and written parameters: the points of a sweep repeat most of them.
-    parsed: HashMap<(String, String), Arc<dyn Stage>>,
+    parsed: HashMap<(String, String), Arc<Configured>>,
 }
 
 impl Builder {
@@ -153,7 +153,7 @@ impl Builder {
         Ok(index)
     }
 
-    fn parse(&mut self, pipeline: &Pipeline, declared: &StageDecl) -> Result<Arc<dyn Stage>, PlanError> {
+    fn parse(&mut self, pipeline: &Pipeline, declared: &StageDecl) -> Result<Arc<Configured>, PlanError> {
         let written = serde_json::Value::Object(declared.parameters.clone()).to_string();
         let key = (declared.kind.clone(), written);
         if let Some(stage) = self.parsed.get(&key) {
@@ -163,11 +163,9 @@ impl Builder {
             let message = format!("no stage kind is called `{}`", declared.kind);
             return Err(pipeline.error_at(&declared.name, "kind", message, "see `runner schema`").into());
         };
-        let stage: Arc<dyn Stage> = (kind.parse)(declared.parameters.clone())
-            .map_err(|error| {
-                pipeline.error_at(&declared.name, &error.key, error.message.clone(), &error.help)
-            })?
-            .into();
+        let stage = Arc::new((kind.parse)(declared.parameters.clone()).map_err(|error| {
+            pipeline.error_at(&declared.name, &error.key, error.message.clone(), &error.help)
+        })?);
         self.parsed.insert(key, stage.clone());
         Ok(stage)
     }
@@ -181,23 +179,23 @@ impl Builder {
         above: &PointNodes,
     ) -> Result<NodeId, PlanError> {
         let stage = self.parse(pipeline, declared)?;
-        stage.check_inputs(&|role| declared.inputs.contains_key(role)).map_err(|error| {
+        stage.stage.check_inputs(&|role| declared.inputs.contains_key(role)).map_err(|error| {
             pipeline.error_at(&declared.name, &error.key, error.message.clone(), &error.help)
         })?;
         let mut inputs = Vec::new();
         for (role, reference) in &declared.inputs {
             // The pipeline room gives stages in topological order, so the input is there.
             let Some(from) = above.node(&reference.stage) else { continue };
-            if stage.uses_input(role) {
+            if stage.stage.uses_input(role) {
                 inputs.push(Edge { role: role.clone(), from, outputs: reference.outputs.clone() });
             }
         }
-        let seed = match stage.randomness() {
+        let seed = match stage.stage.randomness() {
             Randomness::None => None,
             Randomness::Pipeline => Some(pipeline.seed),
             Randomness::Own(seed) => Some(seed),
         };
-        let definition = self.definition(stage.as_ref(), &inputs, seed, data);
+        let definition = self.definition(&stage, &inputs, seed, data);
         let usage = Use { point, stage: declared.name.clone() };
         if let Some(&known) = self.known.get(&definition) {
             self.graph.nodes[known.0].uses.push(usage);
@@ -210,12 +208,12 @@ impl Builder {
         Ok(id)
     }
 
-    fn definition(&self, stage: &dyn Stage, inputs: &[Edge], seed: Option<u64>, data: usize) -> Fingerprint {
+    fn definition(&self, stage: &Configured, inputs: &[Edge], seed: Option<u64>, data: usize) -> Fingerprint {
         let mut encoder = Encoder::new("definition");
-        kind::parameter_hash(stage).content_hash(&mut encoder);
+        stage.hash.content_hash(&mut encoder);
         seed.content_hash(&mut encoder);
         let params = &self.graph.data[data];
-        match stage.data_use() {
+        match stage.stage.data_use() {
             DataUse::None => {}
             DataUse::Shape => super::identity::shape(params).content_hash(&mut encoder),
             DataUse::Train | DataUse::Test => params.content_hash(&mut encoder),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::graph::Node;
 use crate::data::{self, DataError, DataHash, DataParams};
 use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
-use crate::stages::{DataUse, kind};
+use crate::stages::DataUse;
 use crate::store::ObjectHash;
 
 /// Content hashes of data sets, each computed once; unchanged files are not read again.
@@ -74,7 +74,7 @@ pub fn fingerprint(
     inputs: &BTreeMap<String, Vec<(String, ObjectHash)>>,
 ) -> Fingerprint {
     let mut encoder = Encoder::new("stage");
-    kind::parameter_hash(node.stage.as_ref()).content_hash(&mut encoder);
+    node.stage.hash.content_hash(&mut encoder);
     node.seed.content_hash(&mut encoder);
     data.content_hash(&mut encoder);
     encoder.sequence(inputs.len());

@@ -101,11 +101,11 @@ pub struct Current<'a> {
 /// does.
 pub fn reasons(last: &LastRun, current: &Current<'_>) -> Vec<Reason> {
     let mut found = Vec::new();
-    let kind = current.node.stage.kind();
+    let kind = current.node.stage.kind;
     if last.version != kind.version {
         found.push(Reason::VersionChanged { from: last.version, to: kind.version });
     }
-    parameters(&last.parameters, &current.node.stage.parameters(), &mut found);
+    parameters(&last.parameters, &current.node.stage.parameters, &mut found);
     if last.seed != current.node.seed {
         found.push(Reason::SeedChanged { from: last.seed, to: current.node.seed });
     }

@@ -125,14 +125,14 @@ pub fn threshold_search(input: &SearchInput<'_>) -> Result<SearchResult, SearchE
             highest: ratio(macs_after(0)?),
         });
     }
-    // The fewest removals that fit: `low` does not fit, `high` does.
-    let (mut low, mut high) = (None, order.len());
-    while high > low.map_or(0, |low: usize| low + 1) {
-        let middle = low.map_or(0, |low: usize| low + 1) + (high - low.map_or(0, |low: usize| low + 1)) / 2;
+    // The fewest removals that fit lie in low..=high, and `high` fits.
+    let (mut low, mut high) = (0, order.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
         if macs_after(middle)? <= budget {
             high = middle;
         } else {
-            low = Some(middle);
+            low = middle + 1;
         }
     }
     let kept = kept_after(input, &order, high);

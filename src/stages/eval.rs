@@ -2,13 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::job::{Job, Outcome, Output, StageError, read_network};
 use super::kind::{DataUse, Kind, Parameters, Stage, parse, schema};
 use super::parameters::check_shape;
 use crate::content_hash;
-use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::Model;
 use crate::pipeline::InputRole;
 use crate::train::{Half, evaluate, latency};
@@ -49,21 +48,11 @@ impl Default for Eval {
     }
 }
 
-impl Parameters for Eval {}
+impl Parameters for Eval {
+    const KIND: &'static Kind = &KIND;
+}
 
 impl Stage for Eval {
-    fn kind(&self) -> &'static Kind {
-        &KIND
-    }
-
-    fn parameters(&self) -> Value {
-        json!(self)
-    }
-
-    fn hash_parameters(&self, encoder: &mut Encoder) {
-        self.content_hash(encoder);
-    }
-
     fn data_use(&self) -> DataUse {
         DataUse::Test
     }

@@ -151,23 +151,13 @@ fn schedule<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Schedul
     over(&ScheduleParams::constant(), deserializer)
 }
 
-impl Parameters for GateTrain {}
+impl Parameters for GateTrain {
+    const KIND: &'static Kind = &KIND;
+}
 
 impl Stage for GateTrain {
-    fn kind(&self) -> &'static Kind {
-        &KIND
-    }
-
-    fn parameters(&self) -> Value {
-        json!(self)
-    }
-
-    fn hash_parameters(&self, encoder: &mut Encoder) {
-        self.content_hash(encoder);
-    }
-
     fn randomness(&self) -> Randomness {
-        self.seed.map_or(Randomness::Pipeline, Randomness::Own)
+        Randomness::seeded(self.seed)
     }
 
     fn data_use(&self) -> DataUse {

@@ -2,12 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
+use super::parameters::structure;
 use crate::content_hash;
-use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::{self, Arch, NetworkSpec};
 use crate::pipeline::OutputRole;
 
@@ -74,6 +73,8 @@ impl Init {
 }
 
 impl Parameters for Init {
+    const KIND: &'static Kind = &KIND;
+
     fn check(&self) -> Result<(), ParameterError> {
         let Some(channels) = &self.channels else { return Ok(()) };
         let layers = self.arch.convolutions();
@@ -96,20 +97,8 @@ impl Parameters for Init {
 }
 
 impl Stage for Init {
-    fn kind(&self) -> &'static Kind {
-        &KIND
-    }
-
-    fn parameters(&self) -> Value {
-        json!(self)
-    }
-
-    fn hash_parameters(&self, encoder: &mut Encoder) {
-        self.content_hash(encoder);
-    }
-
     fn randomness(&self) -> Randomness {
-        self.seed.map_or(Randomness::Pipeline, Randomness::Own)
+        Randomness::seeded(self.seed)
     }
 
     fn data_use(&self) -> DataUse {
@@ -120,12 +109,7 @@ impl Stage for Init {
         let data = job.data.params();
         let shape = data.shape();
         let spec = self.spec([shape.channels, shape.height, shape.width], data.classes())?;
-        let metrics = json!({
-            "macs": spec.macs().0,
-            "parameters": spec.parameters(),
-            "channels": spec.channels,
-            "plain_channels": spec.plain_channels,
-        });
+        let metrics = structure(&spec);
         let checkpoint = network::initialise(&spec, job.seed);
         Ok(Outcome::Done(Output::new("network", checkpoint.to_safetensors()?, metrics)))
     }

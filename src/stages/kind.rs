@@ -34,6 +34,13 @@ pub enum Randomness {
     Own(u64),
 }
 
+impl Randomness {
+    /// The stage's own seed where it has one, else the pipeline's.
+    pub fn seeded(own: Option<u64>) -> Self {
+        own.map_or(Self::Pipeline, Self::Own)
+    }
+}
+
 /// The static description of a stage kind.
 #[derive(Debug)]
 pub struct Kind {
@@ -51,7 +58,7 @@ pub struct Kind {
     /// The JSON Schema of its parameters.
     pub schema: fn() -> Value,
     /// Parameters as written in the file, checked and with defaults filled in.
-    pub parse: fn(Map<String, Value>) -> Result<Box<dyn Stage>, ParameterError>,
+    pub parse: fn(Map<String, Value>) -> Result<Configured, ParameterError>,
 }
 
 /// A parameter that is well-typed but wrong together with the others.
@@ -74,16 +81,20 @@ impl ParameterError {
 }
 
 /// A stage with its parameters, ready to run.
-pub trait Stage: fmt::Debug + Send + Sync {
+#[derive(Debug)]
+pub struct Configured {
     /// The kind it is of.
-    fn kind(&self) -> &'static Kind;
-
+    pub kind: &'static Kind,
     /// The parameters with every default written out, for people and provenance.
-    fn parameters(&self) -> Value;
+    pub parameters: Value,
+    /// The hash of the kind, its version and every parameter that changes the result.
+    pub hash: Fingerprint,
+    /// What it does.
+    pub stage: Box<dyn Stage>,
+}
 
-    /// Writes every parameter that changes the result into `encoder`.
-    fn hash_parameters(&self, encoder: &mut Encoder);
-
+/// What a stage does.
+pub trait Stage: fmt::Debug + Send + Sync {
     /// Where its random numbers come from.
     fn randomness(&self) -> Randomness {
         Randomness::None
@@ -116,6 +127,9 @@ pub trait Stage: fmt::Debug + Send + Sync {
 
 /// Parameters of a kind: what [`parse`] needs to know of them.
 pub trait Parameters: Stage + Serialize + DeserializeOwned + ContentHash + 'static {
+    /// The kind they are of.
+    const KIND: &'static Kind;
+
     /// Checks what the types cannot: fields that contradict each other.
     ///
     /// # Errors
@@ -130,24 +144,21 @@ pub trait Parameters: Stage + Serialize + DeserializeOwned + ContentHash + 'stat
 /// # Errors
 /// Parameters that do not fit the types (the pipeline room reports those first, with their
 /// place in the file) or contradict each other.
-pub fn parse<P: Parameters>(written: Map<String, Value>) -> Result<Box<dyn Stage>, ParameterError> {
-    let parameters: P = serde_json::from_value(Value::Object(written)).map_err(|error| {
+pub fn parse<P: Parameters>(written: Map<String, Value>) -> Result<Configured, ParameterError> {
+    let unfit = |error: serde_json::Error| {
         ParameterError::new("", error.to_string(), "`runner schema` prints what is allowed")
-    })?;
-    parameters.check()?;
-    Ok(Box::new(parameters))
+    };
+    let stage: P = serde_json::from_value(Value::Object(written)).map_err(unfit)?;
+    stage.check()?;
+    let parameters = serde_json::to_value(&stage).map_err(unfit)?;
+    let mut encoder = Encoder::new("parameters");
+    P::KIND.name.content_hash(&mut encoder);
+    P::KIND.version.content_hash(&mut encoder);
+    stage.content_hash(&mut encoder);
+    Ok(Configured { kind: P::KIND, parameters, hash: encoder.finish(), stage: Box::new(stage) })
 }
 
 /// The `schema` of a [`Kind`], for parameters `P`.
 pub fn schema<P: schemars::JsonSchema>() -> Value {
     schemars::schema_for!(P).to_value()
-}
-
-/// The hash of a stage's kind, version and parameters.
-pub fn parameter_hash(stage: &dyn Stage) -> Fingerprint {
-    let mut encoder = Encoder::new("parameters");
-    stage.kind().name.content_hash(&mut encoder);
-    stage.kind().version.content_hash(&mut encoder);
-    stage.hash_parameters(&mut encoder);
-    encoder.finish()
 }

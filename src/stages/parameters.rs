@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::data::Augment;
-use crate::network::Checkpoint;
+use crate::network::{Checkpoint, NetworkSpec};
 use crate::train::Budget;
 
 use super::job::{DataSource, StageError};
@@ -14,6 +14,16 @@ pub const SAVE: Budget = Budget { save_every: Duration::from_secs(60) };
 /// Random changes, if any are asked for.
 pub fn augment(crop_padding: usize, flip: bool) -> Option<Augment> {
     (crop_padding > 0 || flip).then_some(Augment { crop_padding, flip })
+}
+
+/// The figures of a network that follow from its structure.
+pub fn structure(spec: &NetworkSpec) -> serde_json::Value {
+    serde_json::json!({
+        "macs": spec.macs().0,
+        "parameters": spec.parameters(),
+        "channels": spec.channels,
+        "plain_channels": spec.plain_channels,
+    })
 }
 
 /// Checks that a network and the images fit each other.

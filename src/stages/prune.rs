@@ -2,10 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{Kind, Parameters, Randomness, Stage, parse, schema};
+use super::parameters::structure;
 use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::pipeline::{InputRole, OutputRole};
@@ -75,25 +75,15 @@ impl Default for Prune {
     }
 }
 
-impl Parameters for Prune {}
+impl Parameters for Prune {
+    const KIND: &'static Kind = &KIND;
+}
 
 impl Stage for Prune {
-    fn kind(&self) -> &'static Kind {
-        &KIND
-    }
-
-    fn parameters(&self) -> Value {
-        json!(self)
-    }
-
-    fn hash_parameters(&self, encoder: &mut Encoder) {
-        self.content_hash(encoder);
-    }
-
     fn randomness(&self) -> Randomness {
         match self.weights {
             Weights::Inherit => Randomness::None,
-            Weights::Fresh => self.seed.map_or(Randomness::Pipeline, Randomness::Own),
+            Weights::Fresh => Randomness::seeded(self.seed),
         }
     }
 
@@ -120,12 +110,7 @@ impl Stage for Prune {
             Weights::Fresh => slim_fresh(&channels, job.seed)?,
             Weights::Inherit => slim_inherit(&job.inputs.network("network")?, &channels)?,
         };
-        let metrics = json!({
-            "macs": slim.spec.macs().0,
-            "parameters": slim.spec.parameters(),
-            "channels": slim.spec.channels,
-            "plain_channels": slim.spec.plain_channels,
-        });
+        let metrics = structure(&slim.spec);
         Ok(Outcome::Done(Output::new("network", slim.to_safetensors()?, metrics)))
     }
 }

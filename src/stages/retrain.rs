@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, Parameters, Randomness, Stage, parse, schema};
@@ -117,23 +117,13 @@ impl Default for Retrain {
     }
 }
 
-impl Parameters for Retrain {}
+impl Parameters for Retrain {
+    const KIND: &'static Kind = &KIND;
+}
 
 impl Stage for Retrain {
-    fn kind(&self) -> &'static Kind {
-        &KIND
-    }
-
-    fn parameters(&self) -> Value {
-        json!(self)
-    }
-
-    fn hash_parameters(&self, encoder: &mut Encoder) {
-        self.content_hash(encoder);
-    }
-
     fn randomness(&self) -> Randomness {
-        self.seed.map_or(Randomness::Pipeline, Randomness::Own)
+        Randomness::seeded(self.seed)
     }
 
     fn data_use(&self) -> DataUse {

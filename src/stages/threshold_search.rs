@@ -2,12 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{Kind, Parameters, Stage, parse, schema};
 use crate::content_hash;
-use crate::fingerprint::{ContentHash, Encoder};
 use crate::pipeline::{InputRole, OutputRole};
 use crate::prune::{Channels, SearchInput, importance, threshold_search};
 
@@ -59,21 +58,11 @@ impl Default for ThresholdSearch {
     }
 }
 
-impl Parameters for ThresholdSearch {}
+impl Parameters for ThresholdSearch {
+    const KIND: &'static Kind = &KIND;
+}
 
 impl Stage for ThresholdSearch {
-    fn kind(&self) -> &'static Kind {
-        &KIND
-    }
-
-    fn parameters(&self) -> Value {
-        json!(self)
-    }
-
-    fn hash_parameters(&self, encoder: &mut Encoder) {
-        self.content_hash(encoder);
-    }
-
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
         let network = job.inputs.network("network")?;
         let importance = importance(&network);
