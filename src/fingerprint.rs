@@ -134,7 +134,7 @@ macro_rules! content_hash {
         impl $crate::fingerprint::ContentHash for $type {
             fn content_hash(&self, encoder: &mut $crate::fingerprint::Encoder) {
                 let Self { $($field,)* $($($skipped: _,)*)? } = self;
-                encoder.structure([$(stringify!($field)),*].len());
+                encoder.structure(<[&str]>::len(&[$(stringify!($field)),*]));
                 $(encoder.field(stringify!($field), $field);)*
             }
         }

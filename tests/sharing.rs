@@ -39,10 +39,12 @@ latency = false
 /// The kinds of the stages that ran, and how many came from the cache.
 fn run(folder: &Path, over: &str) -> (Vec<String>, u64) {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("runner"));
-    let output = command.current_dir(folder).args(["run", "p.toml", "--json", "--over", over]).output().unwrap();
+    let output =
+        command.current_dir(folder).args(["run", "p.toml", "--json", "--over", over]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let started = events.iter().filter(|event| event["event"] == "stage-started");
     let ran = started.map(|event| event["kind"].as_str().unwrap().to_owned()).collect();
     (ran, events.last().unwrap()["cached"].as_u64().unwrap())

@@ -2,13 +2,13 @@
 //! lead to the same channels give the same bytes.
 
 use miette::Diagnostic;
-use safetensors::SafeTensors;
+use safetensors::Dtype;
 
+use super::layers::{self, Layout};
 use super::search::slim_spec;
-use crate::network::canonical::{self, Entry};
 use crate::network::{CheckpointError, NetworkSpec, SpecError};
 
-const KEY: &str = "channels";
+const LAYOUT: Layout = Layout { key: "channels", field: "kept", dtype: ("U32", Dtype::U32) };
 
 /// The channels that a network keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +24,38 @@ pub enum PruneError {
     #[error("not a readable safetensors file")]
     Format(#[from] safetensors::SafeTensorError),
     /// No structure in the metadata.
-    #[error("the file has no `{KEY}` entry in its metadata")]
-    NoStructure,
+    #[error("the file has no `{0}` entry in its metadata")]
+    NoStructure(&'static str),
+    /// A tensor of another type.
+    #[error("tensor `{name}`: expected {expected}, found {found}")]
+    Type {
+        /// The tensor.
+        name: String,
+        /// The type that it should have.
+        expected: &'static str,
+        /// The type that it has.
+        found: String,
+    },
+    /// Scores that do not belong to the network.
+    #[error("convolution {layer} needs a score for each of its {channels} channels, found {found}")]
+    Scores {
+        /// Which convolution, from 0.
+        layer: usize,
+        /// Its channels.
+        channels: usize,
+        /// Its scores.
+        found: usize,
+    },
+    /// A score that is no number.
+    #[error("channel {channel} of convolution {layer} has the score {value}, which is no finite number")]
+    NotFinite {
+        /// Which convolution, from 0.
+        layer: usize,
+        /// Which channel.
+        channel: usize,
+        /// The score.
+        value: f32,
+    },
     /// The structure cannot be read.
     #[error("the structure in the metadata is not readable")]
     Json(#[from] serde_json::Error),
@@ -99,21 +129,7 @@ impl Channels {
     /// # Errors
     /// None for a structure that was checked.
     pub fn to_safetensors(&self) -> Result<Vec<u8>, PruneError> {
-        let names: Vec<String> =
-            self.spec.layers().iter().map(|layer| format!("features.{}.kept", layer.index)).collect();
-        let shapes: Vec<[usize; 1]> = self.kept.iter().map(|kept| [kept.len()]).collect();
-        let entries: Vec<Entry<'_>> = names
-            .iter()
-            .zip(&shapes)
-            .zip(&self.kept)
-            .map(|((name, shape), kept)| Entry {
-                name,
-                dtype: "U32",
-                shape,
-                bytes: kept.iter().flat_map(|channel| channel.to_le_bytes()).collect(),
-            })
-            .collect();
-        Ok(canonical::write(KEY, &serde_json::to_string(&self.spec)?, &entries))
+        layers::write(LAYOUT, &self.spec, &self.kept, |channel| channel.to_le_bytes())
     }
 
     /// Reads what [`Self::to_safetensors`] wrote.
@@ -121,17 +137,7 @@ impl Channels {
     /// # Errors
     /// Bytes that are no selection of channels.
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, PruneError> {
-        let (_, header) = SafeTensors::read_metadata(bytes)?;
-        let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-        let spec: NetworkSpec = serde_json::from_str(metadata.ok_or(PruneError::NoStructure)?)?;
-        spec.validate()?;
-        let tensors = SafeTensors::deserialize(bytes)?;
-        let mut kept = Vec::new();
-        for layer in spec.layers() {
-            let tensor = tensors.tensor(&format!("features.{}.kept", layer.index))?;
-            let channels = tensor.data().chunks_exact(4);
-            kept.push(channels.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect());
-        }
+        let (spec, kept) = layers::read(LAYOUT, bytes, u32::from_le_bytes)?;
         Self::new(spec, kept)
     }
 }

@@ -1,12 +1,17 @@
 //! The mathematics of pruning, without any I/O: gates, the sparsity regulariser, the threshold
 //! search, and the slim network (Wang et al. 2020).
 
+mod baselines;
 mod channels;
 mod gates;
+mod layers;
+mod scores;
 mod search;
 mod slim;
 
+pub use baselines::{Norms, l1, random, shuffled, uniform};
 pub use channels::{Channels, PruneError};
 pub use gates::{add_gates, importance, regulariser, sparsity};
+pub use scores::Scores;
 pub use search::{SearchError, SearchInput, SearchResult, threshold_search};
 pub use slim::{masked, slim_fresh, slim_inherit};

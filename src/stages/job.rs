@@ -8,7 +8,7 @@ use miette::Diagnostic;
 
 use crate::data::{DataError, DataParams, DataSet};
 use crate::network::{Checkpoint, CheckpointError, SpecError};
-use crate::prune::{Channels, PruneError, SearchError};
+use crate::prune::{Channels, PruneError, Scores, SearchError};
 use crate::train::{Host, TrainError};
 
 /// An output of another stage, as bytes that were checked against their hash.
@@ -58,11 +58,34 @@ impl Inputs {
     /// # Errors
     /// The role is empty, or its content is no channel selection.
     pub fn channels(&self, role: &'static str) -> Result<Channels, StageError> {
+        self.selection(role, "a selection of channels", Channels::from_safetensors)
+    }
+
+    /// The scores in a role.
+    ///
+    /// # Errors
+    /// The role is empty, or its content is no scores.
+    pub fn scores(&self, role: &'static str) -> Result<Scores, StageError> {
+        self.selection(role, "scores of channels", Scores::from_safetensors)
+    }
+
+    fn selection<T>(
+        &self,
+        role: &'static str,
+        what: &'static str,
+        read: fn(&[u8]) -> Result<T, PruneError>,
+    ) -> Result<T, StageError> {
         let artifact = self.one(role)?;
-        Channels::from_safetensors(&artifact.bytes).map_err(|source| StageError::Channels {
+        read(&artifact.bytes).map_err(|source| StageError::Channels {
             stage: artifact.stage.clone(),
+            what,
             source: Box::new(source),
         })
+    }
+
+    /// Whether a role is filled.
+    pub fn has(&self, role: &str) -> bool {
+        !self.all(role).is_empty()
     }
 }
 
@@ -143,11 +166,13 @@ pub enum StageError {
         /// What is wrong with it.
         source: Box<CheckpointError>,
     },
-    /// An input that is no channel selection.
-    #[error("the output of `{stage}` cannot be read as a selection of channels")]
+    /// An input that is no list of channels or scores.
+    #[error("the output of `{stage}` cannot be read as {what}")]
     Channels {
         /// The stage it came from.
         stage: String,
+        /// What it should be.
+        what: &'static str,
         /// What is wrong with it.
         source: Box<PruneError>,
     },

@@ -13,19 +13,34 @@ pub mod gate_train;
 pub mod init;
 pub mod job;
 pub mod kind;
+pub mod l1;
 pub mod parameters;
 pub mod prune;
+pub mod random;
 pub mod retrain;
+pub mod scores;
+pub mod shuffled;
 pub mod threshold_search;
+pub mod uniform;
 
 pub use job::{Artifact, Inputs, Job, Outcome, Output, StageError};
 pub use kind::{Configured, DataUse, Kind, ParameterError, Randomness, Stage};
 
 use crate::pipeline::{Catalog, KindSchema};
 
-/// Every stage kind, in the order of the method.
-pub static KINDS: [&Kind; 6] =
-    [&init::KIND, &gate_train::KIND, &threshold_search::KIND, &prune::KIND, &retrain::KIND, &eval::KIND];
+/// Every stage kind: those of the method in its order, then those that score channels by another rule.
+pub static KINDS: [&Kind; 10] = [
+    &init::KIND,
+    &gate_train::KIND,
+    &threshold_search::KIND,
+    &prune::KIND,
+    &retrain::KIND,
+    &eval::KIND,
+    &uniform::KIND,
+    &random::KIND,
+    &shuffled::KIND,
+    &l1::KIND,
+];
 
 /// The kind of this name.
 pub fn kind(name: &str) -> Option<&'static Kind> {

@@ -5,23 +5,32 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::job::{Job, Outcome, Output, StageError};
-use super::kind::{Kind, Parameters, Stage, parse, schema};
+use super::kind::{Kind, ParameterError, Parameters, Stage, parse, schema};
 use crate::content_hash;
 use crate::pipeline::{InputRole, OutputRole};
-use crate::prune::{Channels, SearchInput, importance, threshold_search};
+use crate::prune::{Channels, Scores, SearchInput, importance, threshold_search};
 
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "threshold-search",
     summary: "choose the channels to keep: one global threshold over the gates, to a FLOPs budget",
     version: 1,
-    inputs: &[InputRole {
-        role: "network",
-        artifact: "network",
-        many: false,
-        required: true,
-        doc: "the network whose gates were trained",
-    }],
+    inputs: &[
+        InputRole {
+            role: "network",
+            artifact: "network",
+            many: false,
+            required: false,
+            doc: "the network whose gates were trained; this or `scores`",
+        },
+        InputRole {
+            role: "scores",
+            artifact: "scores",
+            many: false,
+            required: false,
+            doc: "scores of another rule, instead of gates",
+        },
+    ],
     outputs: &[OutputRole {
         name: "channels",
         artifact: "channels",
@@ -63,12 +72,30 @@ impl Parameters for ThresholdSearch {
 }
 
 impl Stage for ThresholdSearch {
+    fn check_inputs(&self, written: &dyn Fn(&str) -> bool) -> Result<(), ParameterError> {
+        let found = match (written("network"), written("scores")) {
+            (true, false) | (false, true) => return Ok(()),
+            (true, true) => "both are given",
+            (false, false) => "neither is given",
+        };
+        Err(ParameterError::new(
+            "inputs",
+            format!("a search needs the gates of a `network` or `scores`, and {found}"),
+            "write `inputs.network = \"...\"` or `inputs.scores = \"...\"`",
+        ))
+    }
+
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
-        let network = job.inputs.network("network")?;
-        let importance = importance(&network);
+        let scores = if job.inputs.has("scores") {
+            job.inputs.scores("scores")?
+        } else {
+            let network = job.inputs.network("network")?;
+            let importance = importance(&network);
+            Scores::new(network.spec, importance)?
+        };
         let found = threshold_search(&SearchInput {
-            spec: &network.spec,
-            importance: &importance,
+            spec: scores.spec(),
+            importance: scores.values(),
             flops_ratio: self.flops_ratio,
             tolerance: self.tolerance,
             min_channels: self.min_channels,
@@ -84,10 +111,10 @@ impl Stage for ThresholdSearch {
             "macs_pruned": found.macs_pruned.0,
             "parameters_full": found.params_full,
             "parameters_pruned": found.params_pruned,
-            "channels_full": network.spec.channels,
+            "channels_full": scores.spec().channels,
             "channels": kept,
         });
-        let channels = Channels::new(network.spec, found.kept)?;
+        let channels = Channels::new(scores.spec().clone(), found.kept)?;
         Ok(Outcome::Done(Output::new("channels", channels.to_safetensors()?, metrics)))
     }
 }

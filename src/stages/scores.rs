@@ -1,0 +1,28 @@
+//! What the kinds that score channels have in common: their one output.
+
+use serde_json::json;
+
+use super::job::{Outcome, Output, StageError};
+use crate::pipeline::OutputRole;
+use crate::prune::Scores;
+
+/// The output of every kind that scores channels.
+pub const OUTPUT: OutputRole = OutputRole {
+    name: "scores",
+    artifact: "scores",
+    doc: "a score for every channel; the lowest are removed first",
+};
+
+/// Scores as a stage's result.
+///
+/// # Errors
+/// None for scores that were checked.
+pub fn outcome(scores: &Scores) -> Result<Outcome, StageError> {
+    let mean =
+        |layer: &Vec<f32>| layer.iter().map(|v| f64::from(*v)).sum::<f64>() / layer.len().max(1) as f64;
+    let metrics = json!({
+        "channels": scores.spec().channels,
+        "mean_scores": scores.values().iter().map(mean).collect::<Vec<_>>(),
+    });
+    Ok(Outcome::Done(Output::new(OUTPUT.name, scores.to_safetensors()?, metrics)))
+}
