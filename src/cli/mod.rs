@@ -12,6 +12,7 @@ mod run;
 mod schema;
 mod style;
 mod summary;
+mod table;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,8 @@ enum Command {
     Run(run::RunArgs),
     /// Show what would run, and why
     Plan(plan::PlanArgs),
+    /// Show results as a table, averaged over seeds
+    Table(table::TableArgs),
     /// Print the JSON Schema of the pipeline file, or its reference page
     Schema(schema::SchemaArgs),
     /// Print shell completions
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Schema(args) => schema::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => {
             completions::run(&args);

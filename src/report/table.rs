@@ -1,0 +1,261 @@
+//! The table of a study: a row for each network of each point, over seeds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::statistics::{Difference, Mean};
+use crate::plan::{Graph, NodeId, PointNodes};
+use crate::store::Record;
+
+/// A figure of an evaluated network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Share of test images classified rightly.
+    Accuracy,
+    /// Mean cross-entropy on the test images.
+    Loss,
+    /// Multiply-accumulates over those of the plain network.
+    FlopsRatio,
+    /// Multiply-accumulates of one image.
+    Macs,
+    /// Trainable parameters.
+    Parameters,
+    /// Size of the checkpoint.
+    Bytes,
+    /// Median time of a forward pass of one image, in milliseconds.
+    Latency1,
+    /// The same for 64 images.
+    Latency64,
+    /// Wall time of all stages that led to the network, in seconds, shared ones counted in full.
+    Seconds,
+}
+
+impl Metric {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Accuracy,
+        Self::Loss,
+        Self::FlopsRatio,
+        Self::Macs,
+        Self::Parameters,
+        Self::Bytes,
+        Self::Latency1,
+        Self::Latency64,
+        Self::Seconds,
+    ];
+
+    /// The name in CSV, JSON and options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::Loss => "loss",
+            Self::FlopsRatio => "flops_ratio",
+            Self::Macs => "macs",
+            Self::Parameters => "parameters",
+            Self::Bytes => "bytes",
+            Self::Latency1 => "latency_1_ms",
+            Self::Latency64 => "latency_64_ms",
+            Self::Seconds => "seconds",
+        }
+    }
+}
+
+/// One evaluated network of one point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// The swept parameters of its point.
+    pub label: Vec<(String, String)>,
+    /// The stage that trained it.
+    pub stage: String,
+    /// Which of the stage's networks: `best`, `last`, ...
+    pub output: String,
+    /// Its figures, those that are known.
+    pub figures: BTreeMap<Metric, f64>,
+}
+
+/// Every evaluated network of every point, from the records that are there.
+pub fn observations(graph: &Graph, records: &[Option<Record>]) -> Vec<Observation> {
+    let mut found = Vec::new();
+    for point in &graph.points {
+        for (_, id) in &point.stages {
+            let Some(record) = records[id.0].as_ref().filter(|record| record.kind == "eval") else {
+                continue;
+            };
+            let Some(edge) = graph.node(*id).inputs.first() else { continue };
+            let seconds = seconds(graph, records, edge.from);
+            for output in &edge.outputs {
+                let metrics = &record.metrics["networks"][output.as_str()];
+                let mut figures = BTreeMap::new();
+                let mut put = |metric, value: Option<f64>| value.map(|value| figures.insert(metric, value));
+                put(Metric::Accuracy, metrics["accuracy"].as_f64());
+                put(Metric::Loss, metrics["loss"].as_f64());
+                put(Metric::Macs, metrics["macs"].as_f64());
+                let plain = metrics["plain_macs"].as_f64();
+                put(
+                    Metric::FlopsRatio,
+                    metrics["macs"].as_f64().zip(plain).map(|(macs, plain)| macs / plain),
+                );
+                put(Metric::Parameters, metrics["parameters"].as_f64());
+                put(Metric::Latency1, metrics["latency_ms"]["1"].as_f64());
+                put(Metric::Latency64, metrics["latency_ms"]["64"].as_f64());
+                let giver = records[edge.from.0].as_ref();
+                put(Metric::Bytes, giver.and_then(|giver| Some(giver.outputs.get(output)?.bytes as f64)));
+                put(Metric::Seconds, seconds);
+                let stage = stage_name(graph, point, edge.from);
+                found.push(Observation {
+                    label: point.label.clone(),
+                    stage,
+                    output: output.clone(),
+                    figures,
+                });
+            }
+        }
+    }
+    found
+}
+
+fn stage_name(graph: &Graph, point: &PointNodes, id: NodeId) -> String {
+    let own = point.stages.iter().find(|(_, node)| *node == id);
+    own.map_or_else(|| graph.node(id).name.clone(), |(name, _)| name.clone())
+}
+
+/// The wall time of a node and of all above it, each once; `None` while one has no record.
+fn seconds(graph: &Graph, records: &[Option<Record>], id: NodeId) -> Option<f64> {
+    let (mut open, mut seen, mut total) = (vec![id], BTreeSet::from([id]), 0.0);
+    while let Some(id) = open.pop() {
+        total += records[id.0].as_ref()?.provenance.seconds;
+        open.extend(graph.node(id).inputs.iter().map(|edge| edge.from).filter(|from| seen.insert(*from)));
+    }
+    Some(total)
+}
+
+/// The time that equal work of several points did not take again.
+pub fn seconds_shared(graph: &Graph, records: &[Option<Record>]) -> f64 {
+    let again = |(id, node): (NodeId, &crate::plan::Node)| {
+        let points: BTreeSet<usize> = node.uses.iter().map(|usage| usage.point).collect();
+        let seconds = records[id.0].as_ref().map_or(0.0, |record| record.provenance.seconds);
+        seconds * (points.len().max(1) - 1) as f64
+    };
+    graph.iter().map(again).sum()
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The swept parameters that were not averaged over.
+    pub label: Vec<(String, String)>,
+    /// The stage that trained the networks.
+    pub stage: String,
+    /// Which of its networks.
+    pub output: String,
+    /// Means over what was averaged over.
+    pub means: BTreeMap<Metric, Mean>,
+    /// Accuracy minus the baseline's, pair by pair.
+    pub against_baseline: Option<Difference>,
+}
+
+/// How observations become rows.
+#[derive(Debug, Clone, Default)]
+pub struct Grouping {
+    /// Swept keys that are averaged over.
+    pub over: Vec<String>,
+    /// The outputs that are shown; empty shows all.
+    pub outputs: Vec<String>,
+    /// The stage that the others are compared with.
+    pub baseline: Option<String>,
+}
+
+type Key = (Vec<(String, String)>, String, String);
+
+/// Groups observations, in the order in which they come.
+pub fn rows(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
+    let averaged = |key: &str| grouping.over.iter().any(|over| over == key);
+    let mut order: Vec<Key> = Vec::new();
+    let mut groups: BTreeMap<Key, Vec<&Observation>> = BTreeMap::new();
+    let shown = |output: &String| grouping.outputs.is_empty() || grouping.outputs.contains(output);
+    for observation in observations.iter().filter(|observation| shown(&observation.output)) {
+        let label = observation.label.iter().filter(|(key, _)| !averaged(key)).cloned().collect();
+        let key = (label, observation.stage.clone(), observation.output.clone());
+        if !groups.contains_key(&key) {
+            order.push(key.clone());
+        }
+        groups.entry(key).or_default().push(observation);
+    }
+    let row = |key: Key| {
+        let members = &groups[&key];
+        let means = Metric::ALL.into_iter().filter_map(|metric| {
+            let values: Vec<f64> =
+                members.iter().filter_map(|member| member.figures.get(&metric).copied()).collect();
+            Some((metric, Mean::of(&values)?))
+        });
+        let means = means.collect();
+        let against_baseline = grouping
+            .baseline
+            .as_ref()
+            .filter(|baseline| **baseline != key.1)
+            .and_then(|baseline| Difference::of(&differences(members, baseline, observations)));
+        let (label, stage, output) = key;
+        Row { label, stage, output, means, against_baseline }
+    };
+    order.into_iter().map(row).collect()
+}
+
+/// The accuracy of each member minus that of the baseline's network of the same point.
+fn differences(members: &[&Observation], baseline: &str, all: &[Observation]) -> Vec<f64> {
+    let twin = |member: &Observation| {
+        all.iter()
+            .find(|other| {
+                other.stage == baseline && other.label == member.label && other.output == member.output
+            })
+            .and_then(|other| other.figures.get(&Metric::Accuracy).copied())
+    };
+    members.iter().filter_map(|member| Some(member.figures.get(&Metric::Accuracy)? - twin(member)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observation(ratio: &str, seed: &str, stage: &str, accuracy: f64) -> Observation {
+        Observation {
+            label: vec![("flops_ratio".into(), ratio.into()), ("seed".into(), seed.into())],
+            stage: stage.into(),
+            output: "best".into(),
+            figures: BTreeMap::from([(Metric::Accuracy, accuracy)]),
+        }
+    }
+
+    #[test]
+    fn seeds_are_averaged_and_differences_are_paired_by_point() {
+        let all = [
+            observation("0.3", "1", "gates", 0.80),
+            observation("0.3", "1", "uniform", 0.79),
+            observation("0.3", "2", "gates", 0.90),
+            observation("0.3", "2", "uniform", 0.87),
+            observation("0.5", "1", "gates", 0.95),
+        ];
+        let baseline = Some("uniform".to_owned());
+        let grouping = Grouping { over: vec!["seed".into()], outputs: vec![], baseline };
+        let rows = rows(&all, &grouping);
+        assert_eq!(rows.len(), 3);
+        assert_eq!(rows[0].label, [("flops_ratio".to_owned(), "0.3".to_owned())]);
+        let accuracy = rows[0].means[&Metric::Accuracy];
+        assert_eq!(accuracy.n, 2);
+        assert!((accuracy.mean - 0.85).abs() < 1e-12);
+        let difference = rows[0].against_baseline.unwrap();
+        assert_eq!(difference.n, 2);
+        assert!((difference.mean - 0.02).abs() < 1e-12, "{difference:?}");
+        assert_eq!(rows[1].against_baseline, None, "the baseline itself");
+        assert_eq!(rows[2].against_baseline, None, "no baseline at this ratio");
+    }
+
+    #[test]
+    fn without_averaging_every_point_is_a_row() {
+        let all = [observation("0.3", "1", "gates", 0.8), observation("0.3", "2", "gates", 0.9)];
+        let rows = rows(&all, &Grouping::default());
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0].means[&Metric::Accuracy].sd, None);
+    }
+}
