@@ -9,6 +9,7 @@ pub mod ops;
 pub mod pipeline;
 pub mod plan;
 pub mod prune;
+pub mod random;
 pub mod report;
 pub mod stages;
 pub mod store;

@@ -381,7 +381,7 @@ fn a_training_step_moves_gates_by_the_regulariser_over_all_layers() {
             }
         }
         let objective = |balance| {
-            let sparsity = Sparsity { balance, ratio: R };
+            let sparsity = Sparsity { balance, ratio: R, zero: 0.01 };
             if field == "gate" { Objective::Gates(sparsity) } else { Objective::BnScale(sparsity) }
         };
         let lr = 0.01;

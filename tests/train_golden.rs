@@ -19,7 +19,7 @@ use safetensors::SafeTensors;
 
 const IMAGES: u32 = 32;
 const TOLERANCE: f64 = 1e-4;
-const SPARSITY: Sparsity = Sparsity { balance: 0.5, ratio: 0.2 };
+const SPARSITY: Sparsity = Sparsity { balance: 0.5, ratio: 0.2, zero: 0.01 };
 
 type Figures = BTreeMap<String, Vec<f32>>;
 

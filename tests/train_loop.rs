@@ -15,7 +15,7 @@ use runner::train::{
     ScheduleKind, ScheduleParams, Sparsity, TrainError, Trained, train,
 };
 
-const GATES: Objective = Objective::Gates(Sparsity { balance: 0.5, ratio: 0.2 });
+const GATES: Objective = Objective::Gates(Sparsity { balance: 0.5, ratio: 0.2, zero: 0.01 });
 const WEIGHTS: Objective = Objective::Weights { label_smoothing: 0.1 };
 
 /// Keeps the state in memory, and asks to stop after so many steps of its own.

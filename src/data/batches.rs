@@ -5,10 +5,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use rand::Rng;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 
 use super::set::{DataSet, Images};
+use crate::random::{Purpose, stream};
 
 /// Batches that are made ahead.
 const AHEAD: usize = 2;
@@ -75,7 +74,7 @@ impl Batches {
         std::thread::spawn(move || {
             let mut indices = self.indices.to_vec();
             if let Order::Shuffled { seed, epoch } = self.order {
-                indices.shuffle(&mut stream(seed, epoch, 0));
+                indices.shuffle(&mut stream(Purpose::Order, seed, &epoch.to_le_bytes()));
             }
             let tables = self.tables();
             for (number, chosen) in indices.chunks(self.size).enumerate().skip(first) {
@@ -115,7 +114,8 @@ impl Batches {
         let (Some(augment), Order::Shuffled { seed, epoch }) = (self.augment, self.order) else {
             return ((0, 0), false);
         };
-        let mut random = stream(seed, epoch, position as u64 + 1);
+        let place = [epoch, position as u64].map(u64::to_le_bytes).concat();
+        let mut random = stream(Purpose::Augmentation, seed, &place);
         let padding = augment.crop_padding as isize;
         let mut shift = || random.random_range(0..=2 * augment.crop_padding as u32) as isize - padding;
         let shift = (shift(), shift());
@@ -146,13 +146,6 @@ fn image(
             *value = table[usize::from(pixel)];
         }
     }
-}
-
-/// A random stream of its own for every epoch and place.
-fn stream(seed: u64, epoch: u64, place: u64) -> ChaCha8Rng {
-    let mut random = ChaCha8Rng::seed_from_u64(seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    random.set_stream(place);
-    random
 }
 
 struct Taking(Receiver<Batch>);
@@ -194,5 +187,31 @@ mod tests {
         let first = made.from(0).next().unwrap();
         let expected = (f64::from(data.train.pixels[300]) / 255.0 - 0.2860) / 0.3530;
         assert!((f64::from(first.images[300]) - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_seed_one_epoch_ahead_of_another_sees_other_batches() {
+        // Mixing the epoch into the seed would make these two the same.
+        let mixed = 3 ^ 5u64.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let one: Vec<Batch> = batches(Order::Shuffled { seed: 3, epoch: 5 }).from(0).collect();
+        let other: Vec<Batch> = batches(Order::Shuffled { seed: mixed, epoch: 0 }).from(0).collect();
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn shifts_and_mirrors_are_as_frequent_as_they_should_be() {
+        let made = batches(Order::Shuffled { seed: 1, epoch: 0 });
+        let (count, mut mirrored, mut rows, mut columns) = (9000, 0, [0; 9], [0; 9]);
+        for position in 0..count {
+            let ((down, right), flip) = made.change(position);
+            mirrored += usize::from(flip);
+            rows[(down + 4) as usize] += 1;
+            columns[(right + 4) as usize] += 1;
+        }
+        // Five standard deviations of a binomial.
+        assert!((mirrored as f64 - 4500.0).abs() < 5.0 * 47.4, "{mirrored}");
+        for seen in rows.iter().chain(&columns) {
+            assert!((f64::from(*seen) - 1000.0).abs() < 5.0 * 29.8, "{rows:?} {columns:?}");
+        }
     }
 }

@@ -10,6 +10,6 @@ mod model;
 mod spec;
 
 pub use checkpoint::{Checkpoint, CheckpointError, HostTensor};
-pub use initialise::initialise;
+pub use initialise::{initialise, initialise_slim};
 pub use model::{Gradients, Model, Tape, Trainable};
 pub use spec::{Arch, LayerShape, Macs, NetworkSpec, SpecError};

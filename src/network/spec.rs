@@ -6,6 +6,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Macs(pub u64);
 
+impl Macs {
+    /// The whole multiply-accumulates in a share of these. A share that is whole but for rounding counts as whole: 0.29 of
+    /// 100 is 29, though its product in floating point is a little less.
+    pub fn share(self, ratio: f64) -> Self {
+        let exact = ratio * self.0 as f64;
+        let nearest = exact.round();
+        let rounding = 4.0 * f64::EPSILON * exact;
+        Self(if (exact - nearest).abs() <= rounding { nearest } else { exact.floor() } as u64)
+    }
+}
+
 /// The VGG family in its CIFAR form; the number counts convolutions and three linear layers of
 /// the original, of which one linear layer is left here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -263,6 +274,16 @@ mod tests {
                 + 7 * 512 * 512);
         assert_eq!(spec.gates(), 5504);
         assert_eq!(spec.parameters(), weights + 2 * 5504 + 5130);
+    }
+
+    #[test]
+    fn a_share_that_is_whole_loses_nothing_to_rounding() {
+        for thousandths in 0..=1000u64 {
+            for macs in [10, 14, 1000, 398_136_320, 20_000_000_000_000] {
+                let share = Macs(macs).share(thousandths as f64 / 1000.0);
+                assert_eq!(share, Macs(macs * thousandths / 1000), "{thousandths} thousandths of {macs}");
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,23 @@ pub fn add_gates(checkpoint: &mut Checkpoint) {
     }
 }
 
+/// Folds the gates into scale and shift of batch norm, and takes them away. The network computes what it did.
+pub fn fold_gates(checkpoint: &mut Checkpoint) {
+    for layer in checkpoint.spec.layers() {
+        let norm = format!("features.{}", layer.index + 1);
+        let Some(HostTensor::Float { data: gates, .. }) = checkpoint.tensors.remove(&format!("{norm}.gate"))
+        else {
+            continue;
+        };
+        for field in ["weight", "bias"] {
+            let tensor = checkpoint.tensors.get_mut(&format!("{norm}.{field}"));
+            if let Some(HostTensor::Float { data, .. }) = tensor {
+                data.iter_mut().zip(&gates).for_each(|(value, gate)| *value *= gate);
+            }
+        }
+    }
+}
+
 /// The importance of every channel, layer by layer: the gate where the network has gates, else the
 /// magnitude of batch norm's scale.
 pub fn importance(checkpoint: &Checkpoint) -> Vec<Vec<f32>> {
@@ -30,7 +47,7 @@ pub fn regulariser(absolute_sum: f64, count: usize, r: f64) -> (f64, f64) {
     (distance * distance, 2.0 * distance / count)
 }
 
-/// The share of gates whose magnitude is above `zero`.
+/// The share of gates that are open: whose magnitude is above `zero`.
 pub fn sparsity(gates: &[Vec<f32>], zero: f32) -> f64 {
     let count: usize = gates.iter().map(Vec::len).sum();
     let open = gates.iter().flatten().filter(|gate| gate.abs() > zero).count();

@@ -21,7 +21,7 @@ pub struct SearchInput<'a> {
     pub tolerance: Option<f64>,
     /// Channels that every layer keeps.
     pub min_channels: usize,
-    /// Every layer keeps a multiple of this.
+    /// Every layer keeps a multiple of this, or all of its channels.
     pub round_to: usize,
 }
 
@@ -111,7 +111,7 @@ pub enum SearchError {
 pub fn threshold_search(input: &SearchInput<'_>) -> Result<SearchResult, SearchError> {
     let order = ordered(input)?;
     let plain = input.spec.plain().macs();
-    let budget = (input.flops_ratio * plain.0 as f64).floor() as u64;
+    let budget = plain.share(input.flops_ratio).0;
     let macs_after = |removed: usize| -> Result<u64, SearchError> {
         Ok(slim_spec(input.spec, &kept_after(input, &order, removed))?.macs().0)
     };
@@ -139,7 +139,7 @@ pub fn threshold_search(input: &SearchInput<'_>) -> Result<SearchResult, SearchE
     let slim = slim_spec(input.spec, &kept)?;
     let achieved_ratio = ratio(slim.macs().0);
     if let Some(tolerance) = input.tolerance {
-        if input.flops_ratio - achieved_ratio > tolerance {
+        if slim.macs() < plain.share((input.flops_ratio - tolerance).max(0.0)) {
             return Err(SearchError::Tolerance {
                 wanted: input.flops_ratio,
                 achieved: achieved_ratio,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::channels::{Channels, PruneError};
+use super::gates::fold_gates;
 use crate::network::{self, Checkpoint, HostTensor};
 
 /// The slim network with new random weights. They depend on the slim structure and the seed alone.
@@ -10,7 +11,7 @@ use crate::network::{self, Checkpoint, HostTensor};
 /// # Errors
 /// None for a selection that was checked.
 pub fn slim_fresh(channels: &Channels, seed: u64) -> Result<Checkpoint, PruneError> {
-    Ok(network::initialise(&channels.slim()?, seed))
+    Ok(network::initialise_slim(&channels.slim()?, seed))
 }
 
 /// The slim network with the kept slices of `full`; gates are folded into scale and shift of batch norm,
@@ -20,6 +21,8 @@ pub fn slim_fresh(channels: &Channels, seed: u64) -> Result<Checkpoint, PruneErr
 /// A network other than the one whose channels were chosen.
 pub fn slim_inherit(full: &Checkpoint, channels: &Channels) -> Result<Checkpoint, PruneError> {
     check(full, channels)?;
+    let mut full = full.clone();
+    fold_gates(&mut full);
     let mut tensors = BTreeMap::new();
     let mut put = |name: String, shape: Vec<usize>, data: Vec<f32>| {
         tensors.insert(name, HostTensor::Float { shape, data });
@@ -37,18 +40,11 @@ pub fn slim_inherit(full: &Checkpoint, channels: &Channels) -> Result<Checkpoint
         }
         put(conv, vec![kept.len(), inputs.len(), 3, 3], slices);
         let norm = format!("features.{}", layer.index + 1);
-        let gate = if full.gated() { Some(full.values(&format!("{norm}.gate"))?) } else { None };
         for field in ["weight", "bias", "running_mean", "running_var"] {
             let name = format!("{norm}.{field}");
             let values = full.values(&name)?;
-            let folded = kept.iter().map(|channel| {
-                let channel = *channel as usize;
-                match gate {
-                    Some(gate) if matches!(field, "weight" | "bias") => values[channel] * gate[channel],
-                    _ => values[channel],
-                }
-            });
-            put(name, vec![kept.len()], folded.collect());
+            let slices = kept.iter().map(|channel| values[*channel as usize]);
+            put(name, vec![kept.len()], slices.collect());
         }
         inputs.clone_from(kept);
     }

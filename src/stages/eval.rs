@@ -36,7 +36,8 @@ pub struct Eval {
     /// Images in a batch.
     #[schemars(range(min = 1, max = 65536))]
     pub batch_size: usize,
-    /// Whether the time of a forward pass of 1 and of 64 images is measured.
+    /// Whether the time of a forward pass of 1 and of 64 images is measured, on the machine and device of this run. Part of
+    /// what identifies the work: a result without the times cannot stand for one with them. So turning it on evaluates again.
     pub latency: bool,
 }
 

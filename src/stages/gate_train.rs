@@ -11,14 +11,16 @@ use super::parameters::{SAVE, augment, check_shape};
 use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::pipeline::{InputRole, OutputRole};
-use crate::prune::add_gates;
-use crate::train::{Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, Sparsity, train};
+use crate::prune::{add_gates, fold_gates};
+use crate::train::{
+    EpochRecord, Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, Sparsity, train,
+};
 
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "gate-train",
     summary: "train the channel gates of a network whose weights are frozen",
-    version: 1,
+    version: 2,
     inputs: &[InputRole {
         role: "network",
         artifact: "network",
@@ -49,7 +51,8 @@ pub enum Mode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeepRule {
-    /// The best validation accuracy among the epochs that reach the sparsity; the last, where none does.
+    /// The best validation accuracy among the epochs that reach the sparsity; the last, where none does or where
+    /// `data.validation` is 0.
     BestValidation,
     /// The last epoch.
     Last,
@@ -94,6 +97,10 @@ pub struct GateTrain {
     /// The mean gate that the regulariser drives to (`r`); and the share of open gates that counts as sparse enough.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub sparsity: f64,
+    /// The magnitude up to which a gate counts as closed when its epoch is judged: one step of Adam at the default rate,
+    /// nearer to zero than which a scale of batch norm cannot be held. The authors, who clamp their gates, count exact zeros: 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub zero: f64,
     /// Which epoch's gates are kept.
     pub keep: KeepRule,
     /// Pads training images by so much and crops at random; 0 is off.
@@ -106,7 +113,7 @@ pub struct GateTrain {
 }
 
 content_hash!(GateTrain {
-    mode, epochs, steps, batch_size, optimizer, schedule, balance, sparsity, keep, crop_padding, flip
+    mode, epochs, steps, batch_size, optimizer, schedule, balance, sparsity, zero, keep, crop_padding, flip
 } skip { seed });
 
 impl Default for GateTrain {
@@ -120,6 +127,7 @@ impl Default for GateTrain {
             schedule: ScheduleParams::constant(),
             balance: 0.5,
             sparsity: 0.2,
+            zero: 0.01,
             keep: KeepRule::BestValidation,
             crop_padding: 4,
             flip: true,
@@ -155,6 +163,22 @@ impl Parameters for GateTrain {
     const KIND: &'static Kind = &KIND;
 }
 
+impl GateTrain {
+    /// Why the gates of their epoch are kept, for people who read the figures.
+    fn kept_because(&self, history: &[EpochRecord]) -> &'static str {
+        let reaches = |record: &EpochRecord| record.sparsity.is_some_and(|open| open <= self.sparsity);
+        if self.keep == KeepRule::Last {
+            "last epoch: as asked for"
+        } else if history.iter().all(|record| record.validation_accuracy.is_none()) {
+            "last epoch: no validation images"
+        } else if history.iter().any(reaches) {
+            "best validation accuracy of the epochs that reach the sparsity"
+        } else {
+            "last epoch: none reaches the sparsity"
+        }
+    }
+}
+
 impl Stage for GateTrain {
     fn randomness(&self) -> Randomness {
         Randomness::seeded(self.seed)
@@ -167,9 +191,13 @@ impl Stage for GateTrain {
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
         let mut network = job.inputs.network("network")?;
         check_shape(&network, job.data)?;
-        let sparsity = Sparsity { balance: self.balance, ratio: self.sparsity };
+        let sparsity = Sparsity { balance: self.balance, ratio: self.sparsity, zero: self.zero };
         let objective = match self.mode {
-            Mode::BnScale => Objective::BnScale(sparsity),
+            Mode::BnScale => {
+                // Gates of an earlier stage would otherwise be regularised in place of the scales.
+                fold_gates(&mut network);
+                Objective::BnScale(sparsity)
+            }
             Mode::ChannelGate => {
                 add_gates(&mut network);
                 Objective::Gates(sparsity)
@@ -193,7 +221,11 @@ impl Stage for GateTrain {
             budget: SAVE,
         };
         let Some(trained) = train(&run, &network, job.host)? else { return Ok(Outcome::Interrupted) };
-        let metrics = json!({ "kept_epoch": trained.best_epoch, "history": trained.history });
+        let metrics = json!({
+            "kept_epoch": trained.best_epoch,
+            "kept_because": self.kept_because(&trained.history),
+            "history": trained.history,
+        });
         Ok(Outcome::Done(Output::new("network", trained.best.to_safetensors()?, metrics)))
     }
 }

@@ -14,7 +14,7 @@ use crate::pipeline::OutputRole;
 pub static KIND: Kind = Kind {
     name: "init",
     summary: "make a network with random weights",
-    version: 1,
+    version: 2,
     inputs: &[],
     outputs: &[OutputRole {
         name: "network",

@@ -15,7 +15,7 @@ use crate::prune::{slim_fresh, slim_inherit};
 pub static KIND: Kind = Kind {
     name: "prune",
     summary: "build the slim network from the channels that are kept",
-    version: 1,
+    version: 2,
     inputs: &[
         InputRole {
             role: "channels",

@@ -11,14 +11,15 @@ use super::kind::{DataUse, Kind, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{SAVE, augment, check_shape};
 use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
+use crate::network::NetworkSpec;
 use crate::pipeline::{InputRole, OutputRole};
-use crate::train::{Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, train};
+use crate::train::{EpochRecord, Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, train};
 
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "retrain",
     summary: "train all weights of a network",
-    version: 1,
+    version: 2,
     inputs: &[InputRole {
         role: "network",
         artifact: "network",
@@ -40,17 +41,29 @@ pub static KIND: Kind = Kind {
 pub enum TrainingBudget {
     /// The same epochs as the full network.
     ScratchE,
-    /// The same FLOPs as the full network: epochs / (1 - pruned share).
+    /// The same FLOPs as the full (unexpanded) network: epochs / (1 - pruned share), without a bound, as the authors do:
+    /// 160 epochs become 1600 where a tenth of the FLOPs is left. A network that is no smaller keeps `epochs`.
     ScratchB,
+}
+
+impl TrainingBudget {
+    /// The epochs that a network trains for when the full one would for `epochs`.
+    fn epochs(self, epochs: u64, network: &NetworkSpec) -> u64 {
+        let (macs, full) = (network.macs(), network.plain().macs());
+        match self {
+            Self::ScratchB if macs < full => (epochs as f64 * full.0 as f64 / macs.0 as f64).round() as u64,
+            Self::ScratchE | Self::ScratchB => epochs,
+        }
+    }
 }
 
 /// Which images are trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrainOn {
-    /// The training images; the best epoch is chosen on the validation images.
+    /// The training images; the best epoch is chosen on the validation images. It is the last where `data.validation` is 0.
     Train,
-    /// Training and validation images, as the authors do; the best epoch is the last.
+    /// Training and validation images, as the authors do; with no images left to judge by, the best epoch is the last.
     TrainAndValidation,
 }
 
@@ -133,11 +146,7 @@ impl Stage for Retrain {
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
         let network = job.inputs.network("network")?;
         check_shape(&network, job.data)?;
-        let kept = network.spec.macs().0 as f64 / network.spec.plain().macs().0 as f64;
-        let epochs = match self.budget {
-            TrainingBudget::ScratchE => self.epochs,
-            TrainingBudget::ScratchB => (self.epochs as f64 / kept).round().max(1.0) as u64,
-        };
+        let epochs = self.budget.epochs(self.epochs, &network.spec);
         let data = job.data.load()?;
         let split = data.split();
         let (train_on, validation) = match self.train_on {
@@ -160,12 +169,52 @@ impl Stage for Retrain {
             budget: SAVE,
         };
         let Some(trained) = train(&run, &network, job.host)? else { return Ok(Outcome::Interrupted) };
-        let metrics =
-            json!({ "epochs": epochs, "best_epoch": trained.best_epoch, "history": trained.history });
+        let metrics = json!({
+            "epochs": epochs,
+            "best_epoch": trained.best_epoch,
+            "best_because": best_because(&trained.history),
+            "history": trained.history,
+        });
         let artifacts = BTreeMap::from([
             ("best", trained.best.to_safetensors()?),
             ("last", trained.last.to_safetensors()?),
         ]);
         Ok(Outcome::Done(Output { artifacts, metrics }))
+    }
+}
+
+/// Why the best epoch is the best, for people who read the figures.
+fn best_because(history: &[EpochRecord]) -> &'static str {
+    if history.iter().any(|record| record.validation_accuracy.is_some()) {
+        "best validation accuracy"
+    } else {
+        "last epoch: no validation images"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Arch;
+
+    #[test]
+    fn scratch_b_trains_a_pruned_network_with_the_full_one_s_flops_and_a_larger_one_no_shorter() {
+        let plain = NetworkSpec::vgg(Arch::Vgg11, 8, 1.0, [1, 16, 16], 10).unwrap();
+        let full = plain.macs().0;
+        for narrow in [1, 2, 3, 5, 7] {
+            let channels = plain.channels.iter().map(|count| count * narrow / 8).map(|c| c.max(1)).collect();
+            let slim =
+                NetworkSpec { channels, plain_channels: Some(plain.channels.clone()), ..plain.clone() };
+            assert_eq!(TrainingBudget::ScratchE.epochs(160, &slim), 160);
+            let epochs = TrainingBudget::ScratchB.epochs(160, &slim);
+            // Half an epoch of the slim network is as near as whole epochs come.
+            let apart = (epochs * slim.macs().0).abs_diff(160 * full);
+            assert!(2 * apart <= slim.macs().0, "{epochs} epochs of {} for 160 of {full}", slim.macs().0);
+        }
+        let wide = plain.expanded(1.5).unwrap();
+        assert!(wide.macs() > plain.macs());
+        for larger in [&plain, &wide] {
+            assert_eq!(TrainingBudget::ScratchB.epochs(160, larger), 160);
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::prune::{Channels, Scores, SearchInput, importance, threshold_search};
 pub static KIND: Kind = Kind {
     name: "threshold-search",
     summary: "choose the channels to keep: one global threshold over the gates, to a FLOPs budget",
-    version: 1,
+    version: 2,
     inputs: &[
         InputRole {
             role: "network",
@@ -54,7 +54,7 @@ pub struct ThresholdSearch {
     /// Channels that survive in every layer, however small their gates.
     #[schemars(range(min = 1, max = 65536))]
     pub min_channels: usize,
-    /// Keeps a multiple of this many channels in every layer (8, say, for hardware that likes it).
+    /// Keeps a multiple of this many channels in every layer (8, say, for hardware that likes it), or all of them.
     #[schemars(range(min = 1, max = 1024))]
     pub round_to: usize,
 }

@@ -16,7 +16,7 @@ pub enum ScheduleKind {
     Constant,
     /// Multiplied by `gamma` at every milestone.
     MultiStep,
-    /// Half a cosine down to zero.
+    /// Half a cosine, from the full rate in the first epoch to nearly zero in the last: (1 + cos(pi epoch / epochs)) / 2.
     Cosine,
 }
 
@@ -26,19 +26,23 @@ impl ContentHash for ScheduleKind {
     }
 }
 
-/// Parameters of a schedule. The rate changes between epochs, and during warm-up at every step.
+/// Parameters of a schedule.
+///
+/// The kinds change the rate between epochs, as PyTorch's schedulers do when they are stepped once an epoch; warm-up
+/// changes it at every step. Warm-up multiplies what the kind says and delays nothing: milestones and the cosine count from
+/// the first epoch. Epochs are whole; a run whose length is given in steps counts its last, cut one as a whole one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScheduleParams {
     /// Which schedule.
     pub kind: ScheduleKind,
-    /// Where `multi-step` multiplies, as shares of all epochs.
+    /// Where `multi-step` multiplies, as shares of all epochs: from epoch floor(share * epochs) on, counted from 0.
     #[schemars(inner(range(min = 0.0, max = 1.0)))]
     pub milestones: Vec<f64>,
     /// What `multi-step` multiplies by.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub gamma: f64,
-    /// Epochs in which the rate rises in a line from zero.
+    /// Epochs, also parts of one, in which the rate rises in a line, step by step, from nearly zero to the full rate.
     #[schemars(range(min = 0.0, max = 1000.0))]
     pub warmup_epochs: f64,
 }

@@ -15,10 +15,6 @@ use crate::data::{Augment, Batch, Batches, DataSet, Order};
 use crate::network::{Checkpoint, HostTensor, Model, Trainable};
 use crate::{ops, prune};
 
-/// Magnitude up to which a gate counts as closed. Clamped gates are exactly zero; a scale of batch norm only
-/// comes close.
-const CLOSED: f32 = 1e-3;
-
 /// How long a run trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
@@ -35,6 +31,8 @@ pub struct Sparsity {
     pub balance: f64,
     /// The mean magnitude of gates that it drives to, and the share of open gates that counts as reached.
     pub ratio: f64,
+    /// The magnitude up to which a gate counts as closed.
+    pub zero: f64,
 }
 
 /// What is trained, and towards what.
@@ -316,7 +314,7 @@ impl<'a> Loop<'a> {
         }
         let count = gates.iter().map(Vec::len).sum::<usize>();
         let total = gates.iter().flatten().map(|gate| f64::from(gate.abs())).sum::<f64>();
-        let sparsity = (count > 0).then(|| prune::sparsity(&gates, CLOSED));
+        let sparsity = run.objective.sparsity().map(|wanted| prune::sparsity(&gates, wanted.zero as f32));
         let seen = self.figures.seen.max(1) as f64;
         let record = EpochRecord {
             epoch: epoch + 1,
