@@ -17,8 +17,7 @@ use runner::ops::{
 };
 use runner::prune::{add_gates, regulariser};
 use runner::train::{
-    Budget, EpochRecord, Host, HostError, Keep, Length, Objective, OptimizerParams, Progress, Run,
-    ScheduleParams, Sparsity, Trained, train,
+    Budget, Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, Sparsity, Trained, train,
 };
 use safetensors::SafeTensors;
 
@@ -316,22 +315,6 @@ fn the_regulariser_and_its_gradient_are_pytorch_s() {
     });
 }
 
-struct Silent;
-
-impl Host for Silent {
-    fn checkpoint(&mut self, _: &[u8]) -> Result<(), HostError> {
-        Ok(())
-    }
-    fn resume(&mut self) -> Option<Vec<u8>> {
-        None
-    }
-    fn progress(&mut self, _: Progress) {}
-    fn epoch(&mut self, _: &EpochRecord) {}
-    fn should_stop(&self) -> bool {
-        false
-    }
-}
-
 /// One step of plain gradient descent.
 fn one_step(start: &Checkpoint, objective: Objective, lr: f64) -> Trained {
     let optimizer = OptimizerParams { lr, momentum: 0.0, weight_decay: 0.0, ..OptimizerParams::default() };
@@ -350,7 +333,7 @@ fn one_step(start: &Checkpoint, objective: Objective, lr: f64) -> Trained {
         keep: Keep::Last,
         budget: Budget { save_every: Duration::MAX },
     };
-    train(&run, start, &mut Silent).unwrap().unwrap()
+    train(&run, start, &mut ()).unwrap().unwrap()
 }
 
 /// Every gate of a network, layer after layer.

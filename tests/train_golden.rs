@@ -12,8 +12,8 @@ use runner::data::{DataParams, load};
 use runner::network::{Arch, Checkpoint, HostTensor, NetworkSpec, initialise};
 use runner::prune::add_gates;
 use runner::train::{
-    Budget, EpochRecord, Host, HostError, Keep, Length, Objective, OptimizerKind, OptimizerParams, Progress,
-    Run, ScheduleKind, ScheduleParams, Sparsity, Trained, train,
+    Budget, Keep, Length, Objective, OptimizerKind, OptimizerParams, Run, ScheduleKind, ScheduleParams,
+    Sparsity, Trained, train,
 };
 use safetensors::SafeTensors;
 
@@ -29,22 +29,6 @@ fn golden() -> Figures {
     let floats =
         |data: &[u8]| data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
     file.iter().map(|(name, tensor)| (name.to_owned(), floats(tensor.data()))).collect()
-}
-
-struct Silent;
-
-impl Host for Silent {
-    fn checkpoint(&mut self, _: &[u8]) -> Result<(), HostError> {
-        Ok(())
-    }
-    fn resume(&mut self) -> Option<Vec<u8>> {
-        None
-    }
-    fn progress(&mut self, _: Progress) {}
-    fn epoch(&mut self, _: &EpochRecord) {}
-    fn should_stop(&self) -> bool {
-        false
-    }
 }
 
 fn start(golden: &Figures) -> Checkpoint {
@@ -74,7 +58,7 @@ fn trained(start: &Checkpoint, objective: Objective, optimizer: &OptimizerParams
         keep: Keep::Last,
         budget: Budget { save_every: Duration::MAX },
     };
-    train(&run, start, &mut Silent).unwrap().unwrap()
+    train(&run, start, &mut ()).unwrap().unwrap()
 }
 
 /// Holds a run to PyTorch's of this name; returns how many tensors were compared.

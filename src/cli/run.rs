@@ -11,7 +11,7 @@ use super::open::Opened;
 use super::progress::{Json, Quiet, Terminal};
 use super::style::{BAD, GOOD, paint};
 use super::{FAILURE, summary};
-use crate::engine::{DeviceChoice, Options, Reporter, Status, StopFlag, execute};
+use crate::engine::{DeviceChoice, Event, Options, Reporter, Stamped, Status, StopFlag, execute};
 
 /// Run the stages of a pipeline that are stale
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let mut opened = Opened::new(&args.pipeline, &args.cache)?;
     let plan = opened.plan(&args.selection)?;
-    let (device, device_name) = args.device.open()?;
+    let opened_device = args.device.open()?;
     let threads = args
         .threads
         .map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from);
@@ -57,8 +57,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let options = Options {
         pipeline: opened.identity.clone(),
         name: opened.name.clone(),
-        device,
-        device_name,
+        device: opened_device.device,
+        device_name: opened_device.name,
         threads,
         stop: stop.clone(),
     };
@@ -69,6 +69,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     } else {
         Box::new(Terminal::new(std::io::stderr().is_terminal()))
     };
+    if let Some(message) = opened_device.warning {
+        reporter.report(&Stamped::now(Event::Warning { message }));
+    }
     let done = execute(&opened.graph, &plan, &opened.store, &mut opened.data, &options, reporter.as_mut());
     drop(reporter);
     match done.status {

@@ -68,28 +68,51 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
+/// A device that was opened.
+#[derive(Debug)]
+pub struct OpenDevice {
+    /// The device.
+    pub device: Device,
+    /// Its name for provenance: `cpu`, `cuda:0`.
+    pub name: String,
+    /// Why it is not the one that this build was made for, in words for the user.
+    pub warning: Option<String>,
+}
+
 impl DeviceChoice {
-    /// Opens the device, and names it for provenance: `cpu`, `cuda:0`.
+    /// Opens the device.
     ///
     /// # Errors
     /// A GPU was asked for and there is none, or this build cannot use it.
-    pub fn open(self) -> Result<(Device, String), DeviceError> {
-        let cpu = || (Device::Cpu, "cpu".to_owned());
+    pub fn open(self) -> Result<OpenDevice, DeviceError> {
         match self {
-            Self::Cpu => Ok(cpu()),
+            Self::Cpu => Ok(cpu(None)),
             Self::Cuda(number) => cuda(number),
-            Self::Auto => Ok(cuda(0).unwrap_or_else(|_| cpu())),
+            Self::Auto => Ok(cuda(0).unwrap_or_else(|error| cpu(Some(&error)))),
         }
     }
 }
 
-fn cuda(number: usize) -> Result<(Device, String), DeviceError> {
+/// The CPU, by choice or for want of a GPU. A build without the GPU's code has nothing to warn of.
+fn cpu(instead_of: Option<&DeviceError>) -> OpenDevice {
+    let warning = match instead_of {
+        Some(error @ DeviceError::NotFound { source, .. }) => {
+            let cause = source.to_string();
+            let cause = cause.lines().next().unwrap_or_default();
+            Some(format!("{error} ({cause}): computing on the CPU"))
+        }
+        _ => None,
+    };
+    OpenDevice { device: Device::Cpu, name: "cpu".to_owned(), warning }
+}
+
+fn cuda(number: usize) -> Result<OpenDevice, DeviceError> {
     if !cfg!(feature = "cuda") {
         return Err(DeviceError::NotBuilt(number));
     }
     let device = Device::new_cuda(number)
         .map_err(|source| DeviceError::NotFound { number, source: Box::new(source) })?;
-    Ok((device, format!("cuda:{number}")))
+    Ok(OpenDevice { device, name: format!("cuda:{number}"), warning: None })
 }
 
 #[cfg(test)]
@@ -110,8 +133,21 @@ mod tests {
     #[cfg(not(feature = "cuda"))]
     #[test]
     fn without_cuda_auto_is_the_cpu_and_cuda_is_a_clear_error() {
-        assert_eq!(DeviceChoice::Auto.open().unwrap().1, "cpu");
+        let auto = DeviceChoice::Auto.open().unwrap();
+        assert_eq!((auto.name.as_str(), auto.warning), ("cpu", None));
         let error = DeviceChoice::Cuda(1).open().unwrap_err();
         assert!(error.to_string().contains("no CUDA support"), "{error}");
+    }
+
+    #[test]
+    fn a_build_with_cuda_says_that_it_found_no_gpu_and_takes_the_cpu() {
+        let cause = candle_core::Error::Msg("no CUDA-capable device is detected\nbacktrace".to_owned());
+        let error = DeviceError::NotFound { number: 0, source: Box::new(cause) };
+        let opened = cpu(Some(&error));
+        assert!(opened.device.is_cpu());
+        assert_eq!(
+            opened.warning.unwrap(),
+            "the GPU cuda:0 cannot be opened (no CUDA-capable device is detected): computing on the CPU"
+        );
     }
 }

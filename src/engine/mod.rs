@@ -13,7 +13,7 @@ mod images;
 mod provenance;
 mod signals;
 
-pub use device::{DeviceChoice, DeviceError};
+pub use device::{DeviceChoice, DeviceError, OpenDevice};
 pub use event::{Event, Reporter, Stamped};
 pub use execute::{Options, RunSummary, Status, execute};
 pub use images::Images;

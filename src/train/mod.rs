@@ -65,6 +65,25 @@ pub trait Host {
     fn should_stop(&self) -> bool;
 }
 
+/// Nobody: a run that is kept nowhere, heard by none and never stopped, as in a test.
+impl Host for () {
+    fn checkpoint(&mut self, _state: &[u8]) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn progress(&mut self, _progress: Progress) {}
+
+    fn epoch(&mut self, _record: &EpochRecord) {}
+
+    fn should_stop(&self) -> bool {
+        false
+    }
+}
+
 /// Why a training run failed.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum TrainError {
