@@ -123,7 +123,7 @@ impl Case<'_> {
             _ => (1, 1),
         };
         let (found, expected) = (flat(found), flat(&expected));
-        let mut scale = vec![1e-3f32; channels];
+        let mut scale = vec![1e-2f32; channels];
         for (index, value) in expected.iter().enumerate() {
             let scale = &mut scale[index / plane % channels];
             *scale = scale.max(value.abs());
