@@ -50,8 +50,12 @@ struct Activated {
 }
 
 /// Batch norm, gate, ReLU and pool: training forward and backward, and evaluation.
-fn activate(path: Path, op: &BnAct<'_>, x: &Tensor, dy: &Tensor, running: [&Tensor; 2]) -> Activated {
-    let [running_mean, running_var] = running;
+fn activate(path: Path, case: &Case<'_>) -> Activated {
+    let (gamma, beta, gate) = (case.tensor("gamma"), case.tensor("beta"), case.get("gate"));
+    let pool = if case.name.contains(".pool.") { Pool::Max2 } else { Pool::None };
+    let op = BnAct { gamma: &gamma, beta: &beta, gate: gate.as_ref(), pool };
+    let (x, dy) = (&case.tensor("x"), &case.tensor("dy"));
+    let (running_mean, running_var) = (&case.tensor("running_mean"), &case.tensor("running_var"));
     let (y, stats, grads, evaluated) = match path {
         Path::Cpu => {
             let (y, stats) = op.train(x).unwrap();
@@ -172,12 +176,8 @@ fn convolutions_are_pytorch_s() {
 #[test]
 fn batch_norm_gate_relu_and_pool_are_pytorch_s() {
     cases("bn.", 17, |case| {
-        let (gamma, beta, gate) = (case.tensor("gamma"), case.tensor("beta"), case.get("gate"));
-        let pool = if case.name.contains(".pool.") { Pool::Max2 } else { Pool::None };
-        let op = BnAct { gamma: &gamma, beta: &beta, gate: gate.as_ref(), pool };
-        let running = [&case.tensor("running_mean"), &case.tensor("running_var")];
         for path in PATHS {
-            let found = activate(path, &op, &case.tensor("x"), &case.tensor("dy"), running);
+            let found = activate(path, &case);
             let holds = |what, found| case.holds(path, what, found, 2e-5);
             holds("y", &found.y);
             holds("mean", &found.mean);
@@ -185,7 +185,7 @@ fn batch_norm_gate_relu_and_pool_are_pytorch_s() {
             holds("dx", &found.grads.dx);
             holds("dgamma", &found.grads.dgamma);
             holds("dbeta", &found.grads.dbeta);
-            assert_eq!(found.grads.dgate.is_some(), gate.is_some());
+            assert_eq!(found.grads.dgate.is_some(), case.get("gate").is_some());
             if let Some(dgate) = &found.grads.dgate {
                 holds("dgate", dgate);
             }
@@ -197,17 +197,12 @@ fn batch_norm_gate_relu_and_pool_are_pytorch_s() {
 #[test]
 fn what_is_shut_gets_no_gradient_at_all() {
     cases("bn.", 17, |case| {
-        let (gamma, beta, gate) = (case.tensor("gamma"), case.tensor("beta"), case.get("gate"));
-        let pool = if case.name.contains(".pool.") { Pool::Max2 } else { Pool::None };
-        let op = BnAct { gamma: &gamma, beta: &beta, gate: gate.as_ref(), pool };
-        let running = [&case.tensor("running_mean"), &case.tensor("running_var")];
-        let channels = case.values("gamma").len();
-        let open = case.values(if gate.is_some() { "gate" } else { "gamma" });
-        let beta = case.values("beta");
+        let gated = case.get("gate").is_some();
+        let (open, beta) = (case.values(if gated { "gate" } else { "gamma" }), case.values("beta"));
         for path in PATHS {
-            let found = activate(path, &op, &case.tensor("x"), &case.tensor("dy"), running).grads;
-            for channel in 0..channels {
-                if open[channel] == 0.0 && (gate.is_some() || beta[channel] == 0.0) {
+            let found = activate(path, &case).grads;
+            for channel in 0..open.len() {
+                if open[channel] == 0.0 && (gated || beta[channel] == 0.0) {
                     for gradient in [Some(&found.dgamma), Some(&found.dbeta), found.dgate.as_ref()] {
                         let Some(gradient) = gradient else { continue };
                         assert_eq!(flat(gradient)[channel], 0.0, "{}, {path:?}", case.name);
