@@ -17,6 +17,8 @@ pub enum Purpose {
     Order,
     /// The random changes to training images; a place is an epoch and a position in it.
     Augmentation,
+    /// Scores of channels; a place is the rule that draws them.
+    Scores,
 }
 
 impl Purpose {
@@ -27,6 +29,7 @@ impl Purpose {
             Self::SlimWeights => "runner random stream: slim weights",
             Self::Order => "runner random stream: order",
             Self::Augmentation => "runner random stream: augmentation",
+            Self::Scores => "runner random stream: scores",
         }
     }
 }
@@ -50,7 +53,8 @@ mod tests {
     fn no_two_purposes_seeds_and_places_share_a_stream() {
         let mut seen = BTreeSet::new();
         let mut drawn = 0;
-        for purpose in [Purpose::Weights, Purpose::SlimWeights, Purpose::Order, Purpose::Augmentation] {
+        use Purpose::{Augmentation, Order, Scores, SlimWeights, Weights};
+        for purpose in [Weights, SlimWeights, Order, Augmentation, Scores] {
             for seed in 0..20u64 {
                 for place in 0..20u64 {
                     // The seeds that collide where an epoch times a constant is mixed into the seed.

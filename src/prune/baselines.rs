@@ -3,13 +3,12 @@
 
 use rand::Rng;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{PruneError, Scores, importance};
 use crate::network::{Checkpoint, NetworkSpec};
+use crate::random::{Purpose, stream};
 
 /// Scores under which the search scales every width alike: a channel's rank in its layer, as a share.
 ///
@@ -25,7 +24,7 @@ pub fn uniform(spec: &NetworkSpec) -> Result<Scores, PruneError> {
 /// # Errors
 /// None for a structure that was checked.
 pub fn random(spec: &NetworkSpec, seed: u64) -> Result<Scores, PruneError> {
-    let mut generator = generator("random scores", seed);
+    let mut generator = stream(Purpose::Scores, seed, b"random");
     let layer = |&channels: &usize| (0..channels).map(|_| generator.random::<f32>()).collect();
     Scores::new(spec.clone(), spec.channels.iter().map(layer).collect())
 }
@@ -36,7 +35,7 @@ pub fn random(spec: &NetworkSpec, seed: u64) -> Result<Scores, PruneError> {
 /// Gates that are not finite.
 pub fn shuffled(network: &Checkpoint, seed: u64) -> Result<Scores, PruneError> {
     let mut values: Vec<f32> = importance(network).concat();
-    values.shuffle(&mut generator("shuffled scores", seed));
+    values.shuffle(&mut stream(Purpose::Scores, seed, b"shuffled"));
     let mut values = values.into_iter();
     let layer = |&channels: &usize| values.by_ref().take(channels).collect();
     Scores::new(network.spec.clone(), network.spec.channels.iter().map(layer).collect())
@@ -72,12 +71,6 @@ pub fn l1(network: &Checkpoint, norms: Norms) -> Result<Scores, PruneError> {
         scores.push(found.iter().map(|norm| (norm / scale) as f32).collect());
     }
     Scores::new(network.spec.clone(), scores)
-}
-
-fn generator(purpose: &str, seed: u64) -> ChaCha8Rng {
-    let mut key = blake3::Hasher::new_derive_key(purpose);
-    key.update(&seed.to_le_bytes());
-    ChaCha8Rng::from_seed(*key.finalize().as_bytes())
 }
 
 #[cfg(test)]
