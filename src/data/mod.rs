@@ -6,6 +6,7 @@
 
 mod batches;
 mod cifar;
+mod gzip;
 mod hash;
 mod idx;
 mod params;

@@ -97,10 +97,10 @@ pub struct DataParams {
     /// The share of the training images that is held out for validation, the same of every class.
     #[schemars(range(min = 0.0, max = 0.9))]
     pub validation: f64,
-    /// Uses only the first so many training images.
+    /// Uses only so many training images, as many of every class: the first of each.
     #[schemars(range(min = 20))]
     pub limit_train: Option<usize>,
-    /// Uses only the first so many test images.
+    /// Uses only so many test images, as many of every class: the first of each.
     #[schemars(range(min = 1))]
     pub limit_test: Option<usize>,
     /// Mean of each channel, instead of the data set's own.
@@ -196,6 +196,19 @@ impl DataParams {
     pub fn folder(&self) -> PathBuf {
         let root = || std::env::var_os("RUNNER_DATA").map_or_else(|| PathBuf::from("data"), PathBuf::from);
         self.dir.clone().unwrap_or_else(|| root().join(self.set.name()))
+    }
+
+    /// The command that fetches the set to where its files are looked for.
+    pub fn fetch_command(&self) -> String {
+        let command = format!("runner data fetch {}", self.set.name());
+        let Some(dir) = &self.dir else { return command };
+        let dir = dir.display().to_string();
+        let plain = |c: char| c.is_alphanumeric() || "/\\.:_-+~".contains(c);
+        if dir.chars().all(plain) {
+            format!("{command} --dir {dir}")
+        } else {
+            format!("{command} --dir '{}'", dir.replace('\'', r"'\''"))
+        }
     }
 
     /// The shape of the images in the files.

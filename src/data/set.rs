@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 
 use super::params::{DataParams, DataSetName, ImageShape, Normalise};
-use super::{cifar, idx};
+use super::{cifar, gzip, idx};
 
 /// Images with their labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,18 +62,22 @@ pub struct Split {
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum DataError {
     /// A file is not there.
-    #[error("the data set {set} is not here: {} is missing", path.display())]
-    #[diagnostic(help("put the files of {set} into {}, or point `data.dir` or the variable RUNNER_DATA at them; `runner data list` names them", folder.display()))]
+    #[error("the data set {} is not here: {file} is missing", data.set.name())]
+    #[diagnostic(help(
+        "`{}` downloads it. It was looked for, plain or as .gz, in {}; `data.dir` or the variable RUNNER_DATA \
+         name another place",
+        data.fetch_command(),
+        listed(&folders(data))
+    ))]
     Missing {
-        /// The data set.
-        set: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Where it was looked for.
-        folder: PathBuf,
+        /// What was to be read.
+        data: Box<DataParams>,
+        /// The name of the file.
+        file: String,
     },
     /// A file that cannot be read.
     #[error("cannot read {}", path.display())]
+    #[diagnostic(help("see that the file may be read, and that its disk is there"))]
     Io {
         /// The file.
         path: PathBuf,
@@ -81,16 +85,20 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A file that is not what it should be.
-    #[error("{} is no proper file of {set}: {reason}", path.display())]
-    #[diagnostic(help("remove it and put a whole copy in its place"))]
+    #[error("{} is no proper file of {}: {reason}", path.display(), data.set.name())]
+    #[diagnostic(help("`{}` puts it aside and downloads a whole copy", data.fetch_command()))]
     Damaged {
-        /// The data set.
-        set: &'static str,
+        /// What was to be read.
+        data: Box<DataParams>,
         /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
+}
+
+fn listed(folders: &[PathBuf]) -> String {
+    folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" and ")
 }
 
 const MINI: [&[u8]; 4] = [
@@ -108,40 +116,77 @@ pub(super) fn files(set: DataSetName) -> [Vec<String>; 2] {
             [(1..=5).map(|n| format!("data_batch_{n}.bin")).collect(), names(&["test_batch.bin"])]
         }
         DataSetName::Cifar100 => [names(&["train.bin"]), names(&["test.bin"])],
-        _ => [
+        DataSetName::Mnist | DataSetName::FashionMnist | DataSetName::FashionMnistMini => [
             names(&["train-images-idx3-ubyte", "train-labels-idx1-ubyte"]),
             names(&["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]),
         ],
     }
 }
 
-/// The bytes of one half's files, as they lie on the disk; and their paths.
-pub(super) fn raw(params: &DataParams, half: usize) -> Result<Vec<(PathBuf, Vec<u8>)>, DataError> {
-    if params.set == DataSetName::FashionMnistMini {
-        let embedded = |bytes: &[u8]| (PathBuf::from("the embedded sample"), bytes.to_vec());
-        return Ok(MINI[2 * half..2 * half + 2].iter().map(|bytes| embedded(bytes)).collect());
+/// The content of a file, unpacked, and where it lies.
+#[derive(Debug)]
+pub(super) struct Content {
+    path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Content {
+    fn damaged(&self, params: &DataParams, reason: String) -> DataError {
+        damaged(params, &self.path, reason)
     }
-    let read = |path: PathBuf| {
-        std::fs::read(&path)
-            .map(|bytes| (path.clone(), bytes))
-            .map_err(|source| DataError::Io { path, source })
-    };
-    files(params.set)[half].iter().map(|name| read(find(params, name)?)).collect()
+}
+
+fn damaged(params: &DataParams, path: &Path, reason: String) -> DataError {
+    DataError::Damaged { data: Box::new(params.clone()), path: path.to_owned(), reason }
+}
+
+/// Reads the file of this name and unpacks it.
+pub(super) fn read(params: &DataParams, name: &str) -> Result<Content, DataError> {
+    let path = find(params, name)?;
+    let raw = std::fs::read(&path).map_err(|source| DataError::Io { path: path.clone(), source })?;
+    let bytes = gzip::unpack(raw).map_err(|reason| damaged(params, &path, reason))?;
+    Ok(Content { path, bytes })
+}
+
+/// The packed files of one half of the embedded sample.
+pub(super) fn embedded(half: usize) -> &'static [&'static [u8]] {
+    &MINI[2 * half..2 * half + 2]
+}
+
+/// The contents of one half's IDX files.
+fn contents(params: &DataParams, half: usize) -> Result<Vec<Content>, DataError> {
+    if params.set == DataSetName::FashionMnistMini {
+        let path = PathBuf::from("the embedded sample");
+        let unpacked = embedded(half).iter().map(|raw| {
+            let bytes = gzip::unpack(raw.to_vec()).map_err(|reason| damaged(params, &path, reason))?;
+            Ok(Content { path: path.clone(), bytes })
+        });
+        return unpacked.collect();
+    }
+    files(params.set)[half].iter().map(|name| read(params, name)).collect()
+}
+
+/// The folders in which files are looked for: the set's own, and that of the archive in it.
+fn folders(params: &DataParams) -> Vec<PathBuf> {
+    let folder = params.folder();
+    match params.set {
+        DataSetName::Cifar10 => vec![folder.clone(), folder.join("cifar-10-batches-bin")],
+        DataSetName::Cifar100 => vec![folder.clone(), folder.join("cifar-100-binary")],
+        _ => vec![folder],
+    }
+}
+
+/// All files of this name that are there, plain or gzipped; the first is the one that is read.
+pub(super) fn present(params: &DataParams, name: &str) -> Vec<PathBuf> {
+    let folders = folders(params).into_iter();
+    let paths = folders.flat_map(|folder| [folder.join(name), folder.join(format!("{name}.gz"))]);
+    paths.filter(|path| path.is_file()).collect()
 }
 
 /// The file of this name, plain or gzipped.
 pub(super) fn find(params: &DataParams, name: &str) -> Result<PathBuf, DataError> {
-    let folder = params.folder();
-    let nested = ["", "cifar-10-batches-bin", "cifar-100-binary"];
-    for inner in nested {
-        for candidate in [name.to_owned(), format!("{name}.gz")] {
-            let path = folder.join(inner).join(candidate);
-            if path.is_file() {
-                return Ok(path);
-            }
-        }
-    }
-    Err(DataError::Missing { set: params.set.name(), path: folder.join(name), folder })
+    let first = present(params, name).into_iter().next();
+    first.ok_or_else(|| DataError::Missing { data: Box::new(params.clone()), file: name.to_owned() })
 }
 
 /// Reads a data set.
@@ -161,43 +206,69 @@ pub fn load(params: &DataParams) -> Result<DataSet, DataError> {
 }
 
 fn half(params: &DataParams, half: usize, limit: Option<usize>) -> Result<Images, DataError> {
-    let damaged = |path: &Path, reason: String| DataError::Damaged {
-        set: params.set.name(),
-        path: path.to_owned(),
-        reason,
-    };
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    let files = raw(params, half)?;
     let native = params.native();
     if params.set.is_cifar() {
         let labels_each = if params.set == DataSetName::Cifar100 { 2 } else { 1 };
-        for (path, content) in &files {
-            cifar::parse(content, labels_each, &mut pixels, &mut labels).map_err(|r| damaged(path, r))?;
+        for name in &files(params.set)[half] {
+            let file = read(params, name)?;
+            let before = labels.len();
+            cifar::parse(&file.bytes, labels_each, &mut pixels, &mut labels)
+                .map_err(|reason| file.damaged(params, reason))?;
+            known_classes(params, &file, &labels[before..])?;
         }
-    } else if let [(image_path, image_file), (label_path, label_file)] = files.as_slice() {
-        let images = idx::unpack(image_file.clone()).map_err(|reason| damaged(image_path, reason))?;
-        let (sizes, body) = idx::parse(&images, 3).map_err(|reason| damaged(image_path, reason))?;
-        let names = idx::unpack(label_file.clone()).map_err(|reason| damaged(label_path, reason))?;
-        let (_, classes) = idx::parse(&names, 1).map_err(|reason| damaged(label_path, reason))?;
-        if sizes[1..] != [native.height, native.width] || sizes[0] != classes.len() {
-            let found = format!("{sizes:?} images for {} labels", classes.len());
-            return Err(damaged(
-                image_path,
-                format!("expected 28x28 images, one for each label, found {found}"),
-            ));
+    } else if let [image_file, label_file] = contents(params, half)?.as_slice() {
+        let (sizes, body) =
+            idx::parse(&image_file.bytes, 3).map_err(|reason| image_file.damaged(params, reason))?;
+        let (_, classes) =
+            idx::parse(&label_file.bytes, 1).map_err(|reason| label_file.damaged(params, reason))?;
+        if sizes[1..] != [native.height, native.width] || sizes[0] != classes.len() || classes.is_empty() {
+            let [count, height, width] = [sizes[0], sizes[1], sizes[2]];
+            let reason = format!(
+                "expected {}x{} images, one for each label, found {count} of {height}x{width} for {} labels",
+                native.height,
+                native.width,
+                classes.len()
+            );
+            return Err(image_file.damaged(params, reason));
         }
+        known_classes(params, label_file, classes)?;
         pixels = body.to_vec();
         labels = classes.to_vec();
     }
-    if let Some(label) = labels.iter().find(|label| usize::from(**label) >= params.classes()) {
-        let path = files.last().map_or(Path::new(""), |(path, _)| path.as_path());
-        return Err(damaged(path, format!("label {label} is not one of {} classes", params.classes())));
-    }
-    let count = limit.unwrap_or(labels.len()).min(labels.len());
-    labels.truncate(count);
-    pixels.truncate(count * native.channels * native.height * native.width);
     let images = Images { shape: native, pixels, labels };
-    Ok(padded(images, params.shape()))
+    Ok(padded(limited(images, limit), params.shape()))
+}
+
+fn known_classes(params: &DataParams, file: &Content, labels: &[u8]) -> Result<(), DataError> {
+    match labels.iter().find(|label| usize::from(**label) >= params.classes()) {
+        Some(label) => {
+            Err(file.damaged(params, format!("label {label} is not one of {} classes", params.classes())))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The first images of every class, `limit` in all, in the order of the file. The classes have as many, but for
+/// one: files may be sorted by class, and a few random images miss some classes.
+fn limited(images: Images, limit: Option<usize>) -> Images {
+    let Some(limit) = limit.filter(|limit| *limit < images.len()) else { return images };
+    let mut seen = [0usize; 256];
+    let mut ranked: Vec<(usize, usize)> = Vec::with_capacity(images.len());
+    for (index, label) in images.labels.iter().enumerate() {
+        let rank = &mut seen[usize::from(*label)];
+        ranked.push((*rank, index));
+        *rank += 1;
+    }
+    ranked.sort_unstable();
+    let mut taken: Vec<usize> = ranked[..limit].iter().map(|(_, index)| *index).collect();
+    taken.sort_unstable();
+    let size = images.size();
+    Images {
+        shape: images.shape,
+        pixels: taken.iter().flat_map(|i| &images.pixels[i * size..(i + 1) * size]).copied().collect(),
+        labels: taken.iter().map(|i| images.labels[*i]).collect(),
+    }
 }
 
 /// Pads images with zeros on all sides to `shape`.
@@ -266,13 +337,35 @@ mod tests {
     }
 
     #[test]
-    fn missing_files_name_the_folder_and_the_way_out() {
-        let params = DataParams {
-            set: DataSetName::Cifar10,
-            dir: Some("no-such-folder".into()),
-            ..DataParams::default()
-        };
+    fn a_limit_takes_as_many_of_every_class_in_the_order_of_the_file() {
+        let whole = load(&DataParams::default()).unwrap().train;
+        for limit in [20, 43, 4999] {
+            let few = load(&DataParams { limit_train: Some(limit), ..DataParams::default() }).unwrap().train;
+            assert_eq!((few.len(), few.pixels.len()), (limit, limit * few.size()));
+            let counts = (0..10u8).map(|class| few.labels.iter().filter(|label| **label == class).count());
+            let (least, most) = (counts.clone().min().unwrap(), counts.max().unwrap());
+            assert!(most - least <= 1, "{least} to {most}");
+            let mut rest = whole.pixels.chunks_exact(whole.size()).zip(&whole.labels);
+            for image in few.pixels.chunks_exact(few.size()).zip(&few.labels) {
+                assert!(rest.any(|other| other == image), "out of order, or not an image of the set");
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_above_what_is_there_takes_all() {
+        let all = load(&DataParams { limit_test: Some(100_000), ..DataParams::default() }).unwrap();
+        assert_eq!(all.test, load(&DataParams::default()).unwrap().test);
+    }
+
+    #[test]
+    fn missing_files_name_the_folders_and_the_command() {
+        let dir = Some("no such folder".into());
+        let params = DataParams { set: DataSetName::Cifar10, dir, ..DataParams::default() };
         let error = load(&params).unwrap_err();
-        assert!(error.to_string().contains("cifar10 is not here"), "{error}");
+        assert!(error.to_string().contains("cifar10 is not here: data_batch_1.bin"), "{error}");
+        let help = error.help().unwrap().to_string();
+        assert!(help.contains("`runner data fetch cifar10 --dir 'no such folder'`"), "{help}");
+        assert!(help.contains("no such folder and no such folder/cifar-10-batches-bin"), "{help}");
     }
 }
