@@ -5,6 +5,7 @@
 
 mod args;
 mod completions;
+mod data;
 mod open;
 mod plan;
 mod progress;
@@ -49,6 +50,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Show results as a table, averaged over seeds
     Table(table::TableArgs),
+    /// List and download data sets
+    Data(data::DataArgs),
     /// Print the JSON Schema of the pipeline file, or its reference page
     Schema(schema::SchemaArgs),
     /// Print shell completions
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Data(args) => data::run(&args),
         Command::Schema(args) => schema::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => {
             completions::run(&args);

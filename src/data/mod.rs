@@ -6,6 +6,7 @@
 
 mod batches;
 mod cifar;
+pub mod fetch;
 mod gzip;
 mod hash;
 mod idx;

@@ -3,6 +3,7 @@
     python make.py FOLDER_WITH_FASHION_MNIST_IDX_GZ
 
 Takes the first images of every class, in the order of the files: 500 of each for training, 100 for testing.
+The folder that was taken is described in docs/data.md: its split is not the published one.
 """
 import gzip, pathlib, struct, sys
 
