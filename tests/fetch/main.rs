@@ -63,7 +63,7 @@ fn quick() -> FetchOptions {
         pause: Duration::from_millis(5),
         longest_pause: Duration::from_millis(50),
         connect: Duration::from_secs(10),
-        stall: Duration::from_millis(300),
+        stall: Duration::from_secs(10),
     };
     FetchOptions { patience, proxies: Proxies::Never }
 }

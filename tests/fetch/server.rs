@@ -54,6 +54,11 @@ impl Reply {
         reply.header("Content-Length", content.len())
     }
 
+    /// The whole file, of which it does not say how long it is.
+    pub fn unmeasured(content: &[u8]) -> Self {
+        Self { status: 200, body: content.to_vec(), ..Self::default() }
+    }
+
     /// As a good server: the part that was asked for, if the file still has that tag, else the whole.
     pub fn file(content: &[u8], tag: &str, request: &Request) -> Self {
         match request.start() {

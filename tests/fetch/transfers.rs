@@ -1,6 +1,8 @@
 //! One file over connections that break.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -257,8 +259,10 @@ fn a_connection_that_says_nothing_is_left() {
         let reply = Reply::file(file, "\"a\"", request);
         if before == 0 { reply.cut(100_000).stall(Duration::from_secs(20)) } else { reply }
     });
+    let mut options = quick();
+    options.patience.stall = Duration::from_millis(200);
     let began = Instant::now();
-    fetched(folder.path(), &wanted).0.unwrap();
+    fetch(&within(DataSetName::Mnist, folder.path()), &wanted, &options, &mut |_| {}).unwrap();
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert_eq!(content(folder.path()), packed);
     assert_eq!(ranges(&server)[1].as_deref(), Some("bytes=100000-"));
@@ -282,8 +286,9 @@ fn a_redirect_is_followed_with_the_range() {
 #[test]
 fn a_file_of_another_size_is_not_the_file() {
     let page = |_: &[u8]| Reply::whole(b"<html>please log in</html>");
-    let endless = |file: &[u8]| Reply::whole(&[file, file].concat()).header("Transfer-Encoding", "chunked");
-    for (answer, offered) in [(page as fn(&[u8]) -> Reply, "26 bytes"), (endless, "")] {
+    let endless = |file: &[u8]| Reply::unmeasured(&[file, file].concat());
+    for (answer, offered) in [(page as fn(&[u8]) -> Reply, "it has 26 bytes"), (endless, "it has more than")]
+    {
         let folder = tempfile::tempdir().unwrap();
         let (_, _server, wanted) = serve(move |file, _, _| answer(file));
         let error = fetched(folder.path(), &wanted).0.unwrap_err();
@@ -378,24 +383,39 @@ fn what_was_there_and_is_damaged_is_put_aside() {
 }
 
 #[test]
-fn two_fetches_at_once_fetch_once() {
+fn a_file_of_unknown_length_comes_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let (packed, server, wanted) = serve(|file, request, _| {
-        std::thread::sleep(Duration::from_millis(300));
+    let (packed, _server, wanted) = serve(|file, _, _| Reply::unmeasured(file));
+    fetched(folder.path(), &wanted).0.unwrap();
+    assert_eq!(content(folder.path()), packed);
+}
+
+#[test]
+fn fetches_at_once_fetch_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (waiting, here) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+    let others_wait = waiting.clone();
+    let (packed, server, wanted) = serve(move |file, request, _| {
+        let began = Instant::now();
+        while others_wait.load(Ordering::SeqCst) < 2 && began.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         Reply::file(file, "\"a\"", request)
     });
-    let events: Vec<Vec<FetchEvent>> = std::thread::scope(|scope| {
-        let fetches = [0, 1, 2].map(|_| scope.spawn(|| fetched(folder.path(), &wanted)));
-        fetches
-            .map(|fetch| fetch.join().unwrap())
-            .map(|(result, events)| result.map(|()| events).unwrap())
-            .into()
-    });
+    let mut options = quick();
+    options.patience.connect = Duration::from_secs(60);
+    let one = || {
+        fetch(&within(DataSetName::Mnist, folder.path()), &wanted, &options, &mut |event| match event {
+            FetchEvent::Waiting { .. } => drop(waiting.fetch_add(1, Ordering::SeqCst)),
+            FetchEvent::AlreadyHere { .. } => drop(here.fetch_add(1, Ordering::SeqCst)),
+            _ => {}
+        })
+        .unwrap();
+    };
+    std::thread::scope(|scope| [0, 1, 2].map(|_| scope.spawn(one)).map(|fetch| fetch.join().unwrap()));
     assert_eq!(content(folder.path()), packed);
     assert_eq!(server.requests().len(), 1);
-    let count = |is: fn(&FetchEvent) -> bool| events.iter().flatten().filter(|event| is(event)).count();
-    assert_eq!(count(|event| matches!(event, FetchEvent::Waiting { .. })), 2);
-    assert_eq!(count(|event| matches!(event, FetchEvent::AlreadyHere { .. })), 2);
+    assert_eq!((waiting.load(Ordering::SeqCst), here.load(Ordering::SeqCst)), (2, 2));
 }
 
 #[test]
