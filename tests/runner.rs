@@ -2,74 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+mod binary;
 
-/// A pipeline of all six stages that takes a few seconds.
-const SMALL: &str = r#"
-name = "small"
-[data]
-set = "fashion-mnist-mini"
-limit_train = 400
-limit_test = 100
-validation = 0.2
-[[stage]]
-kind = "init"
-arch = "vgg11"
-width = 4
-[[stage]]
-kind = "gate-train"
-inputs.network = "init"
-epochs = 3
-batch_size = 32
-[[stage]]
-kind = "threshold-search"
-inputs.network = "gate-train"
-flops_ratio = 0.5
-[[stage]]
-kind = "prune"
-inputs.channels = "threshold-search"
-[[stage]]
-kind = "retrain"
-inputs.network = "prune"
-epochs = 4
-batch_size = 32
-[[stage]]
-kind = "eval"
-inputs.network = "retrain"
-latency = false
-"#;
-
-fn runner(folder: &Path, cache: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("runner"));
-    command.current_dir(folder).args(arguments).args(["--cache", cache]).env("NO_COLOR", "1");
-    // Errors are drawn with the characters that the locale has.
-    command.env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
-    command
-}
-
-fn text(output: &Output) -> (String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (text(&output.stdout), text(&output.stderr))
-}
-
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("p.toml"), SMALL).unwrap();
-    folder
-}
-
-/// The names of all objects of a cache, which are the hashes of their contents.
-fn objects(folder: &Path, cache: &str) -> Vec<String> {
-    let files = walkdir::WalkDir::new(folder.join(cache).join("objects")).into_iter().flatten();
-    let mut names: Vec<String> = files
-        .filter(|entry| entry.file_type().is_file())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
-}
+use binary::{SMALL, folder, objects, runner, text};
 
 #[test]
 fn a_second_run_is_all_cached_and_a_plan_says_why_something_would_run() {
@@ -120,71 +55,6 @@ fn results_are_the_same_bytes_with_any_number_of_threads() {
     }
     assert_eq!(objects(folder.path(), "1"), objects(folder.path(), "2"));
     assert_eq!(objects(folder.path(), "1"), objects(folder.path(), "3"));
-}
-
-#[test]
-fn killed_at_any_moment_a_run_ends_with_the_same_bytes() {
-    let folder = folder();
-    let whole = runner(folder.path(), "whole", &["run", "p.toml", "--quiet"]).status().unwrap();
-    assert!(whole.success());
-    let mut killed = 0;
-    for pause in [150, 400, 700, 1000, 1400] {
-        let mut run = runner(folder.path(), "killed", &["run", "p.toml", "--quiet"])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(pause));
-        // SIGKILL, on Unix: nothing of ours runs after it.
-        run.kill().unwrap();
-        killed += usize::from(!run.wait().unwrap().success());
-    }
-    assert!(killed > 0, "every run ended before it could be killed");
-    let last = runner(folder.path(), "killed", &["run", "p.toml", "--quiet"]).status().unwrap();
-    assert!(last.success());
-    assert_eq!(objects(folder.path(), "whole"), objects(folder.path(), "killed"));
-}
-
-#[cfg(unix)]
-#[test]
-fn ctrl_c_saves_the_state_and_says_how_to_go_on() {
-    let folder = folder();
-    let long = SMALL.replace("epochs = 3", "epochs = 3000");
-    std::fs::write(folder.path().join("p.toml"), long).unwrap();
-    let run = runner(folder.path(), "c", &["run", "p.toml"])
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(1500));
-    Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
-    let output = run.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", text(&output).1);
-    assert!(text(&output).1.contains("goes on from there"), "{}", text(&output).1);
-    let plan = runner(folder.path(), "c", &["plan", "p.toml"]).output().unwrap();
-    assert!(text(&plan).0.contains("goes on from a saved state"), "{}", text(&plan).0);
-}
-
-#[test]
-fn a_damaged_object_is_found_and_named() {
-    let folder = folder();
-    assert!(
-        runner(folder.path(), "c", &["run", "p.toml", "--quiet", "--until", "init"])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let object = walkdir::WalkDir::new(folder.path().join("c/objects"))
-        .into_iter()
-        .flatten()
-        .find(|entry| entry.file_type().is_file())
-        .unwrap();
-    let mut content = std::fs::read(object.path()).unwrap();
-    *content.last_mut().unwrap() ^= 1;
-    std::fs::write(object.path(), content).unwrap();
-    let damaged = runner(folder.path(), "c", &["run", "p.toml", "--quiet"]).output().unwrap();
-    assert!(text(&damaged).1.contains("is damaged"), "{}", text(&damaged).1);
-    let mended = runner(folder.path(), "c", &["run", "p.toml", "--quiet"]).output().unwrap();
-    assert!(mended.status.success(), "{}", text(&mended).1);
 }
 
 #[test]

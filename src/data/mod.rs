@@ -10,10 +10,12 @@ pub mod fetch;
 mod gzip;
 mod hash;
 mod idx;
+mod known;
 mod params;
 mod set;
 
 pub use batches::{Augment, Batch, Batches, Order};
 pub use hash::{DataHash, content_hash};
+pub use known::KnownHashes;
 pub use params::{DataParams, DataSetName, ImageShape, ImproperData, Normalise};
 pub use set::{DataError, DataSet, Images, Split, load};

@@ -39,7 +39,7 @@ pub enum Event {
         /// What running it took when it ran.
         seconds_saved: f64,
     },
-    /// Another runner works on the same stage; we wait for it.
+    /// Another runner works on the same stage; we wait for it. Told again when yet another takes over.
     StageWaiting {
         /// Its name.
         stage: String,
@@ -58,6 +58,14 @@ pub enum Event {
         reasons: Vec<String>,
         /// Whether it goes on from a saved state.
         resumed: bool,
+    },
+    /// A stage goes on from its saved state; `step` is the last step done.
+    StageResumed {
+        /// The stage.
+        stage: String,
+        /// Where it is.
+        #[serde(flatten)]
+        progress: Progress,
     },
     /// A training step, not more than a few times a second.
     Progress {
@@ -86,7 +94,7 @@ pub enum Event {
         stage: String,
         /// The identity of the work.
         fingerprint: String,
-        /// Wall time of this run of it.
+        /// Wall time of this run of it, without those that were interrupted.
         seconds: f64,
         /// Objects by output name.
         outputs: BTreeMap<String, String>,
@@ -130,6 +138,7 @@ impl Event {
             Self::StageCached { stage, .. }
             | Self::StageWaiting { stage, .. }
             | Self::StageStarted { stage, .. }
+            | Self::StageResumed { stage, .. }
             | Self::Progress { stage, .. }
             | Self::EpochFinished { stage, .. }
             | Self::CheckpointSaved { stage }

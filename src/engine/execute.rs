@@ -1,22 +1,22 @@
 //! Executes a plan: one stage after the other, each at most once over all runners on a cache.
+//!
+//! A stage whose input turns out to be damaged or missing is not the end: the stage that made the input runs again,
+//! and the run goes on. As equal work gives equal bytes, nothing below becomes stale by that.
 
-use std::error::Error;
-use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
-use jiff::Timestamp;
 
 use super::EngineError;
 use super::event::{Event, Reporter};
-use super::host::{StageHost, Teller};
+use super::host::{Teller, chain};
 use super::images::Images;
-use super::provenance::{Origin, Span};
+use super::provenance::Origin;
 use super::signals::StopFlag;
-use crate::plan::{Assessment, DataIdentities, Graph, Node, NodeId, Plan, PlanError, Verdict};
-use crate::stages::{Artifact, Inputs, Job, Outcome, StageError};
-use crate::store::{LastRun, Lookup, OutputEntry, Record, Store, StoreError};
+use super::work::{Halt, Step, Task};
+use crate::plan::{Assessment, DataIdentities, Graph, Node, NodeId, Plan, Reason, Verdict};
+use crate::store::{LastRun, Lookup, ObjectHash, Record, Store, StoreError};
 
 /// What a run needs beside its plan.
 #[derive(Debug)]
@@ -40,9 +40,9 @@ pub struct Options {
 pub enum Status {
     /// Every stage that was asked for has its result in the cache.
     Done,
-    /// It was asked to stop; `stage` has saved where it was.
+    /// It was asked to stop.
     Interrupted {
-        /// The stage that was running, if any.
+        /// The stage that was running and has saved where it was, if any.
         stage: Option<String>,
     },
     /// A stage failed.
@@ -88,10 +88,26 @@ pub fn execute(
     });
     let images = graph.data.iter().map(|params| Images::new(params.clone())).collect();
     let origin = Origin::here(&options.name, options.device_name.clone(), options.threads);
-    let records = vec![None; graph.nodes.len()];
-    let mut run =
-        Run { graph, plan, store, data, options, teller, images, origin, records, ran: 0, cached: 0 };
+    let count = graph.nodes.len();
+    let mut run = Run {
+        graph,
+        plan,
+        store,
+        data,
+        options,
+        teller,
+        images,
+        origin,
+        records: vec![None; count],
+        ran: vec![false; count],
+        healed: BTreeSet::new(),
+        prepared: false,
+    };
     let status = run.nodes();
+    let saved = run.data.save();
+    run.check_kept(saved);
+    let ran = run.ran.iter().filter(|ran| **ran).count();
+    let cached = run.records.iter().flatten().count() - ran;
     let word = match &status {
         Status::Done => "done",
         Status::Interrupted { .. } => "interrupted",
@@ -99,32 +115,36 @@ pub fn execute(
     };
     run.teller.tell(Event::RunFinished {
         status: word.to_owned(),
-        ran: run.ran,
-        cached: run.cached,
+        ran,
+        cached,
         seconds: started.elapsed().as_secs_f64(),
     });
-    RunSummary { status, records: run.records, ran: run.ran, cached: run.cached, elapsed: started.elapsed() }
+    RunSummary { status, records: run.records, ran, cached, elapsed: started.elapsed() }
 }
 
-struct Run<'a, 'r> {
-    graph: &'a Graph,
-    plan: &'a Plan,
-    store: &'a Store,
+pub(super) struct Run<'a, 'r> {
+    pub(super) graph: &'a Graph,
+    pub(super) plan: &'a Plan,
+    pub(super) store: &'a Store,
     data: &'a mut DataIdentities,
-    options: &'a Options,
-    teller: Teller<'a, 'r>,
-    images: Vec<Images>,
-    origin: Origin,
+    pub(super) options: &'a Options,
+    pub(super) teller: Teller<'a, 'r>,
+    pub(super) images: Vec<Images>,
+    pub(super) origin: Origin,
     records: Vec<Option<Record>>,
-    ran: usize,
-    cached: usize,
+    ran: Vec<bool>,
+    /// Objects that were found broken and made again.
+    healed: BTreeSet<ObjectHash>,
+    prepared: bool,
 }
 
-/// What became of one node.
-enum Step {
-    Ready(Box<Record>),
-    Left,
-    Interrupted,
+/// What is believed of a node's result.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// What the plan has found.
+    Plan,
+    /// Only what the store says now.
+    Store,
 }
 
 impl Run<'_, '_> {
@@ -133,17 +153,45 @@ impl Run<'_, '_> {
             if self.options.stop.is_raised() {
                 return Status::Interrupted { stage: None };
             }
-            match self.node(id, node) {
-                Ok(Step::Ready(record)) => self.records[id.0] = Some(*record),
-                Ok(Step::Left) => {}
+            match self.node(id, node, Trust::Plan) {
+                Ok(Step::Ready(_) | Step::Left) => {}
                 Ok(Step::Interrupted) => return Status::Interrupted { stage: Some(node.name.clone()) },
+                Ok(Step::GaveUp) => return Status::Interrupted { stage: None },
                 Err(error) => return Status::Failed(error),
             }
         }
         Status::Done
     }
 
-    fn node(&mut self, id: NodeId, node: &Node) -> Result<Step, EngineError> {
+    /// Brings a node to its result, and its inputs as well where they are broken.
+    fn node(&mut self, id: NodeId, node: &Node, trust: Trust) -> Result<Step, EngineError> {
+        loop {
+            match self.attempt(id, node, trust) {
+                Ok(step) => {
+                    if let Step::Ready(record) = &step {
+                        self.records[id.0] = Some((**record).clone());
+                    }
+                    return Ok(step);
+                }
+                Err(Halt::Error(error)) => return Err(*error),
+                Err(Halt::BrokenInput { giver, object, source }) => {
+                    // What was made anew and is broken again will not get better.
+                    if !self.healed.insert(object) {
+                        return Err((*source).into());
+                    }
+                    let graph = self.graph;
+                    let maker = graph.node(giver);
+                    self.teller.warn(format!("{source}; {} runs again", maker.name));
+                    match self.node(giver, maker, Trust::Store)? {
+                        Step::Ready(_) => {}
+                        stopped => return Ok(stopped),
+                    }
+                }
+            }
+        }
+    }
+
+    fn attempt(&mut self, id: NodeId, node: &Node, trust: Trust) -> Result<Step, Halt> {
         let verdict = &self.plan.entry(id).verdict;
         if let Verdict::Left = verdict {
             return Ok(Step::Left);
@@ -151,173 +199,52 @@ impl Run<'_, '_> {
         let Some(assessment) = Assessment::of(self.graph, node, &self.records, self.data)? else {
             let missing = node.inputs.iter().find(|edge| self.records[edge.from.0].is_none());
             let input = missing.map_or(String::new(), |edge| self.graph.node(edge.from).name.clone());
-            return Err(EngineError::InputNotCached { stage: node.name.clone(), input });
+            return Err(EngineError::InputNotCached { stage: node.name.clone(), input }.into());
         };
-        let forced = match verdict {
-            Verdict::Run { reasons, .. } => reasons.contains(&crate::plan::Reason::Forced),
-            Verdict::Cached(_) | Verdict::Left => false,
-        };
-        if !forced {
-            if let Verdict::Cached(record) = verdict {
-                if record.fingerprint == assessment.fingerprint {
-                    return self.reuse(node, &assessment, (**record).clone());
-                }
+        let mut task = Task { node, assessment: &assessment, reasons: Vec::new(), forced: false };
+        match verdict {
+            Verdict::Run { reasons, .. } => {
+                task.reasons = reasons.iter().map(ToString::to_string).collect();
+                task.forced = trust == Trust::Plan && reasons.contains(&Reason::Forced);
             }
+            Verdict::Cached(record) if trust == Trust::Plan => {
+                if record.fingerprint == assessment.fingerprint {
+                    return Ok(self.reuse(node, &assessment, (**record).clone()));
+                }
+                task.reasons = vec!["input changed".to_owned()];
+            }
+            Verdict::Cached(_) | Verdict::Left => task.reasons = vec!["its result is broken".to_owned()],
+        }
+        if !task.forced {
             if let Lookup::Present(record) = self.store.lookup(&assessment.fingerprint)? {
-                return self.reuse(node, &assessment, record);
+                return Ok(self.reuse(node, &assessment, record));
             }
         }
-        self.run_locked(id, node, &assessment, forced)
+        if !self.prepared {
+            self.store.prepare()?;
+            self.prepared = true;
+        }
+        self.locked(id, &task)
     }
 
-    fn reuse(&mut self, node: &Node, assessment: &Assessment, record: Record) -> Result<Step, EngineError> {
-        self.cached += 1;
+    /// Takes a result that is in the cache.
+    pub(super) fn reuse(&self, node: &Node, assessment: &Assessment, record: Record) -> Step {
         self.teller.tell(Event::StageCached {
             stage: node.name.clone(),
             fingerprint: record.fingerprint.to_string(),
             seconds_saved: record.provenance.seconds,
         });
-        self.remember(node, assessment)?;
-        Ok(Step::Ready(Box::new(record)))
+        self.remember(node, assessment);
+        Step::Ready(Box::new(record))
     }
 
-    fn run_locked(
-        &mut self,
-        id: NodeId,
-        node: &Node,
-        assessment: &Assessment,
-        forced: bool,
-    ) -> Result<Step, EngineError> {
-        let fingerprint = &assessment.fingerprint;
-        let mut waited = false;
-        let stop = self.options.stop.clone();
-        let teller = &self.teller;
-        let lock = self.store.lock(fingerprint, &mut |holder| {
-            if !waited {
-                waited = true;
-                teller.tell(Event::StageWaiting { stage: node.name.clone(), holder: holder.to_string() });
-            }
-            if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        let Some(_lock) = lock else { return Ok(Step::Interrupted) };
-        // Whoever held the lock before us may have done the work.
-        if !forced || waited {
-            if let Lookup::Present(record) = self.store.lookup(fingerprint)? {
-                return self.reuse(node, assessment, record);
-            }
-        }
-        if forced {
-            // Forced means anew: going on from a saved state could repeat what the user wants to be rid of.
-            self.store.remove_partial(fingerprint)?;
-        }
-        let reasons = match &self.plan.entry(id).verdict {
-            Verdict::Run { reasons, .. } => reasons.iter().map(ToString::to_string).collect(),
-            Verdict::Cached(_) | Verdict::Left => vec!["input changed".to_owned()],
-        };
-        self.teller.log(
-            fingerprint,
-            Event::StageStarted {
-                stage: node.name.clone(),
-                kind: node.stage.kind.name.to_owned(),
-                fingerprint: fingerprint.to_string(),
-                reasons,
-                resumed: self.store.has_partial(fingerprint),
-            },
-        );
-        self.run_stage(node, assessment)
-    }
-
-    fn run_stage(&mut self, node: &Node, assessment: &Assessment) -> Result<Step, EngineError> {
-        let fingerprint = assessment.fingerprint;
-        let started = Timestamp::now();
-        let clock = Instant::now();
-        let inputs = self.read_inputs(node, assessment)?;
-        let mut host = StageHost::new(self.store, &self.teller, &self.options.stop, fingerprint, &node.name);
-        let mut job = Job {
-            inputs,
-            data: &self.images[node.data],
-            seed: node.seed.unwrap_or_default(),
-            device: self.options.device.clone(),
-            host: &mut host,
-        };
-        let outcome = node.stage.stage.run(&mut job);
-        let output = match outcome {
-            Ok(Outcome::Done(output)) => output,
-            Ok(Outcome::Interrupted) => {
-                let event = Event::StageInterrupted { stage: node.name.clone() };
-                self.teller.log(&fingerprint, event);
-                return Ok(Step::Interrupted);
-            }
-            Err(source) => return Err(self.failed(node, &assessment.fingerprint, source)),
-        };
-        let mut outputs = std::collections::BTreeMap::new();
-        for (name, bytes) in &output.artifacts {
-            let roles = node.stage.kind.outputs;
-            let artifact = roles.iter().find(|role| role.name == *name).map_or("", |role| role.artifact);
-            let object = self.store.put(bytes)?;
-            let entry = OutputEntry { object, bytes: bytes.len() as u64, artifact: artifact.to_owned() };
-            outputs.insert((*name).to_owned(), entry);
-        }
-        let seconds = clock.elapsed().as_secs_f64();
-        let span = Span { started, finished: Timestamp::now(), seconds };
-        let provenance = self.origin.provenance(node, assessment, &span);
-        let record = Record::new(
-            fingerprint,
-            node.stage.kind.name,
-            node.stage.kind.version,
-            outputs,
-            output.metrics,
-            provenance,
-        );
-        self.store.commit(&record)?;
-        self.store.remove_partial(&fingerprint)?;
-        self.ran += 1;
-        let objects = record.outputs.iter().map(|(name, entry)| (name.clone(), entry.object.to_string()));
-        self.teller.log(
-            &fingerprint,
-            Event::StageFinished {
-                stage: node.name.clone(),
-                fingerprint: fingerprint.to_string(),
-                seconds,
-                outputs: objects.collect(),
-                metrics: record.metrics.clone(),
-            },
-        );
-        self.remember(node, assessment)?;
-        Ok(Step::Ready(Box::new(record)))
-    }
-
-    fn failed(
-        &self,
-        node: &Node,
-        fingerprint: &crate::fingerprint::Fingerprint,
-        source: StageError,
-    ) -> EngineError {
-        let mut message = source.to_string();
-        let mut cause = source.source();
-        while let Some(inner) = cause {
-            message = format!("{message}: {inner}");
-            cause = inner.source();
-        }
-        self.teller.log(fingerprint, Event::StageFailed { stage: node.name.clone(), message });
-        EngineError::Stage { stage: node.name.clone(), source }
-    }
-
-    fn read_inputs(&self, node: &Node, assessment: &Assessment) -> Result<Inputs, StoreError> {
-        let mut inputs = Inputs::default();
-        for edge in &node.inputs {
-            let Some(objects) = assessment.inputs.get(&edge.role) else { continue };
-            for (output, object) in objects {
-                let bytes = Arc::new(self.store.get(object)?);
-                let stage = self.graph.node(edge.from).name.clone();
-                inputs.push(&edge.role, Artifact { output: output.clone(), stage, bytes });
-            }
-        }
-        Ok(inputs)
+    /// Notes that a node's result was made by this run.
+    pub(super) fn made(&mut self, id: NodeId) {
+        self.ran[id.0] = true;
     }
 
     /// Remembers what each of the node's stages was, so that the next plan can say what changed.
-    fn remember(&self, node: &Node, assessment: &Assessment) -> Result<(), PlanError> {
+    pub(super) fn remember(&self, node: &Node, assessment: &Assessment) {
         let inputs = assessment
             .inputs
             .iter()
@@ -333,8 +260,19 @@ impl Run<'_, '_> {
         };
         for usage in &node.uses {
             let point = self.graph.points[usage.point].name();
-            self.store.remember(&self.options.pipeline, &point, &usage.stage, &last)?;
+            let kept = self.store.remember(&self.options.pipeline, &point, &usage.stage, &last);
+            if kept.is_err() {
+                self.check_kept(kept);
+                break;
+            }
         }
-        Ok(())
+    }
+
+    /// Warns of a memory that was not kept: it only explains or saves time. A cache that can only be read needs no word.
+    fn check_kept(&self, kept: Result<(), StoreError>) {
+        match kept {
+            Err(error) if !error.is_read_only() => self.teller.warn(chain(&error)),
+            Ok(()) | Err(_) => {}
+        }
     }
 }

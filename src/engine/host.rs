@@ -1,27 +1,42 @@
 //! What a running stage sees of the engine: a place to save its state, an ear for progress, a stop sign.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
 
 use super::event::{Event, Reporter, Stamped};
 use super::signals::StopFlag;
 use crate::fingerprint::Fingerprint;
-use crate::store::{Partial, Store};
+use crate::store::{History, Partial, Store, StoreError};
 use crate::train::{EpochRecord, Host, HostError, Progress};
 
 /// How often a step is told to the reporters at most: fast enough for a smooth bar.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// An error and what led to it, in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
 /// Tells events to the reporter, and keeps those of one stage in its log.
 pub struct Teller<'a, 'r> {
     store: &'a Store,
     reporter: RefCell<&'r mut dyn Reporter>,
+    log_failed: Cell<bool>,
 }
 
 impl<'a, 'r> Teller<'a, 'r> {
     /// A teller for one run.
     pub fn new(store: &'a Store, reporter: &'r mut dyn Reporter) -> Self {
-        Self { store, reporter: RefCell::new(reporter) }
+        Self { store, reporter: RefCell::new(reporter), log_failed: Cell::new(false) }
     }
 
     /// Tells an event.
@@ -29,13 +44,19 @@ impl<'a, 'r> Teller<'a, 'r> {
         self.reporter.borrow_mut().report(&Stamped::now(event));
     }
 
+    /// Tells a warning.
+    pub fn warn(&self, message: String) {
+        self.tell(Event::Warning { message });
+    }
+
     /// Tells an event and keeps it in a stage's log.
     pub fn log(&self, fingerprint: &Fingerprint, event: Event) {
         let stamped = Stamped::now(event);
-        // A log that cannot be written must not stop a run that goes well.
+        // A log that cannot be written must not stop a run that goes well, and is worth one word.
         if let Err(error) = self.store.append_log(fingerprint, &stamped.line()) {
-            let message = format!("the log cannot be written: {error}");
-            self.reporter.borrow_mut().report(&Stamped::now(Event::Warning { message }));
+            if !self.log_failed.replace(true) {
+                self.warn(format!("the log cannot be written: {}", chain(&error)));
+            }
         }
         self.reporter.borrow_mut().report(&stamped);
     }
@@ -48,6 +69,10 @@ pub struct StageHost<'a, 'r> {
     stop: &'a StopFlag,
     fingerprint: Fingerprint,
     stage: String,
+    /// The runs before this one that led to the state it goes on from.
+    before: Option<History>,
+    started: Timestamp,
+    clock: Instant,
     last_progress: Option<Instant>,
 }
 
@@ -60,36 +85,88 @@ impl<'a, 'r> StageHost<'a, 'r> {
         fingerprint: Fingerprint,
         stage: &str,
     ) -> Self {
-        Self { store, teller, stop, fingerprint, stage: stage.to_owned(), last_progress: None }
+        Self {
+            store,
+            teller,
+            stop,
+            fingerprint,
+            stage: stage.to_owned(),
+            before: None,
+            started: Timestamp::now(),
+            clock: Instant::now(),
+            last_progress: None,
+        }
+    }
+
+    /// Wall time of this run.
+    pub fn seconds(&self) -> f64 {
+        self.clock.elapsed().as_secs_f64()
+    }
+
+    /// The work of all runs up to now.
+    pub fn history(&self) -> History {
+        let before = self.before.as_ref();
+        History {
+            started: before.map_or(self.started, |before| before.started),
+            seconds: before.map_or(0.0, |before| before.seconds) + self.seconds(),
+            sessions: before.map_or(0, |before| before.sessions) + 1,
+        }
+    }
+
+    /// Moves a state that could not be used aside and says so; `false` if the run did not go on from a state.
+    pub fn begin_anew(&mut self, why: &str) -> Result<bool, StoreError> {
+        if self.before.take().is_none() {
+            return Ok(false);
+        }
+        self.set_state_aside(why)?;
+        Ok(true)
+    }
+
+    fn set_state_aside(&self, why: &str) -> Result<(), StoreError> {
+        let moved_to = self.store.set_partial_aside(&self.fingerprint)?;
+        let message = format!(
+            "the saved state of {} {why}; it was moved to {}, and the stage begins anew",
+            self.stage,
+            moved_to.display()
+        );
+        self.teller.log(&self.fingerprint, Event::Warning { message });
+        Ok(())
     }
 }
 
 impl Host for StageHost<'_, '_> {
     fn checkpoint(&mut self, state: &[u8]) -> Result<(), HostError> {
-        self.store.save_partial(&self.fingerprint, state).map_err(|error| HostError(Box::new(error)))?;
+        self.store
+            .save_partial(&self.fingerprint, &self.history(), state)
+            .map_err(|error| HostError(Box::new(error)))?;
         self.teller.log(&self.fingerprint, Event::CheckpointSaved { stage: self.stage.clone() });
         Ok(())
     }
 
     fn resume(&mut self) -> Option<Vec<u8>> {
-        match self.store.load_partial(&self.fingerprint) {
-            Ok(Partial::Whole(state)) => Some(state),
-            Ok(Partial::Absent) => None,
-            Ok(Partial::Damaged { moved_to }) => {
-                let message = format!(
-                    "the saved state of {} is damaged and was moved to {}; the stage begins anew",
-                    self.stage,
-                    moved_to.display()
-                );
-                self.teller.log(&self.fingerprint, Event::Warning { message });
-                None
+        let found = match self.store.load_partial(&self.fingerprint) {
+            Ok(Partial::Whole { history, state }) => {
+                self.before = Some(history);
+                return Some(state);
             }
-            Err(error) => {
-                let message = format!("the saved state of {} cannot be read: {error}", self.stage);
-                self.teller.log(&self.fingerprint, Event::Warning { message });
-                None
-            }
+            Ok(Partial::Absent) => return None,
+            Ok(Partial::Damaged) => self.set_state_aside("is damaged or of another format"),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = found {
+            let message = format!(
+                "the saved state of {} cannot be used: {}; the stage begins anew",
+                self.stage,
+                chain(&error)
+            );
+            self.teller.log(&self.fingerprint, Event::Warning { message });
         }
+        None
+    }
+
+    fn resumed(&mut self, from: &Progress) {
+        let event = Event::StageResumed { stage: self.stage.clone(), progress: from.clone() };
+        self.teller.log(&self.fingerprint, event);
     }
 
     fn progress(&mut self, progress: Progress) {

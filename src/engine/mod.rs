@@ -12,6 +12,7 @@ mod host;
 mod images;
 mod provenance;
 mod signals;
+mod work;
 
 pub use device::{DeviceChoice, DeviceError, OpenDevice};
 pub use event::{Event, Reporter, Stamped};

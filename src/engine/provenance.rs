@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::plan::{Assessment, Node};
-use crate::store::Provenance;
+use crate::store::{History, Provenance};
 
 /// What all stages of a run have in common.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ impl Origin {
     }
 
     /// The provenance of a result.
-    pub fn provenance(&self, node: &Node, assessment: &Assessment, time: &Span) -> Provenance {
+    pub fn provenance(&self, node: &Node, assessment: &Assessment, work: &History) -> Provenance {
         let inputs = assessment.inputs.iter().flat_map(|(role, artifacts)| {
             let single = artifacts.len() == 1;
             artifacts.iter().map(move |(output, object)| {
@@ -48,20 +48,10 @@ impl Origin {
             device: self.device.clone(),
             threads: self.threads,
             host: self.host.clone(),
-            started: time.started,
-            finished: time.finished,
-            seconds: time.seconds,
+            started: work.started,
+            finished: Timestamp::now(),
+            seconds: work.seconds,
+            sessions: work.sessions,
         }
     }
-}
-
-/// When a stage ran, and for how long by a clock that is never set back.
-#[derive(Debug, Clone, Copy)]
-pub struct Span {
-    /// Its start.
-    pub started: Timestamp,
-    /// Its end.
-    pub finished: Timestamp,
-    /// The time between, in seconds.
-    pub seconds: f64,
 }

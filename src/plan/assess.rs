@@ -142,7 +142,8 @@ fn entry(
                 return Ok(Entry { fingerprint: Some(fingerprint), verdict });
             }
             Lookup::Present(_) | Lookup::Absent => {}
-            Lookup::OutputMissing { output, .. } => missing = Some(Reason::OutputMissing { output }),
+            Lookup::OutputMissing { output } => missing = Some(Reason::OutputMissing { output }),
+            Lookup::Damaged => missing = Some(Reason::RecordDamaged),
         }
     }
     let current = Current { node, data, inputs: &inputs, givers: &givers };

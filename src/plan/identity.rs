@@ -1,25 +1,41 @@
 //! The fingerprint of a stage, and the part of the data set in it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 
 use super::graph::Node;
-use crate::data::{self, DataError, DataHash, DataParams};
+use crate::data::{self, DataError, DataHash, DataParams, KnownHashes};
 use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
 use crate::stages::DataUse;
-use crate::store::ObjectHash;
+use crate::store::{Memo, ObjectHash, StoreError};
+
+/// How many files' hashes are remembered over all data sets.
+const REMEMBERED: usize = 1000;
 
 /// Content hashes of data sets, each computed once; unchanged files are not read again.
 #[derive(Debug)]
 pub struct DataIdentities {
-    memo: Option<PathBuf>,
+    memo: Option<Memo>,
+    known: KnownHashes,
+    learnt: KnownHashes,
     hashes: HashMap<String, DataHash>,
 }
 
 impl DataIdentities {
-    /// Remembers the hashes of files in `memo`, where one is given.
-    pub fn new(memo: Option<PathBuf>) -> Self {
-        Self { memo, hashes: HashMap::new() }
+    /// Takes the hashes of unchanged files from `memo`, where one is given.
+    pub fn new(memo: Option<Memo>) -> Self {
+        let known = memo.as_ref().map(Memo::read).unwrap_or_default();
+        Self { memo, known, learnt: KnownHashes::default(), hashes: HashMap::new() }
+    }
+
+    /// Remembers what was hashed anew.
+    ///
+    /// # Errors
+    /// The memo cannot be written.
+    pub fn save(&mut self) -> Result<(), StoreError> {
+        let Some(memo) = self.memo.as_ref().filter(|_| !self.learnt.is_empty()) else { return Ok(()) };
+        memo.update(|held: &mut KnownHashes| held.merge(&self.learnt, REMEMBERED))?;
+        self.learnt = KnownHashes::default();
+        Ok(())
     }
 
     /// The identity of what a stage with this [`DataUse`] sees; `None` if it sees no images.
@@ -52,7 +68,7 @@ impl DataIdentities {
         // The folder decides which files are read, so it belongs to the key, not to the hash.
         let key = format!("{params:?}");
         if !self.hashes.contains_key(&key) {
-            let hash = data::content_hash(params, self.memo.as_deref())?;
+            let hash = data::content_hash(params, &self.known, &mut self.learnt)?;
             self.hashes.insert(key.clone(), hash);
         }
         Ok(&self.hashes[&key])

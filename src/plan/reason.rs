@@ -56,6 +56,8 @@ pub enum Reason {
         /// The output.
         output: String,
     },
+    /// The result was recorded, but the record is not what was written.
+    RecordDamaged,
     /// The last run's result is not in the cache any more.
     ResultGone,
     /// Asked for by `--force`.
@@ -78,6 +80,7 @@ impl fmt::Display for Reason {
             Self::InputChanged { stage } => write!(f, "input {stage} changed"),
             Self::InputRuns { stage } => write!(f, "input {stage} will run"),
             Self::OutputMissing { output } => write!(f, "output {output} missing from the cache"),
+            Self::RecordDamaged => f.write_str("record damaged"),
             Self::ResultGone => f.write_str("result no longer in the cache"),
             Self::Forced => f.write_str("forced"),
         }

@@ -1,4 +1,7 @@
 //! The stored formats, all in one place. A change of meaning raises [`FORMAT`].
+//!
+//! JSON files begin with their format and their seal, which [`super::sealed`] writes and checks; the types here are
+//! what follows.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +13,7 @@ use super::ObjectHash;
 use crate::fingerprint::Fingerprint;
 
 /// The version of the formats below. A record of another version is refused, never guessed at.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One output of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +29,6 @@ pub struct OutputEntry {
 /// What a piece of work gave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// The format's version.
-    pub format: u32,
     /// The identity of the work.
     pub fingerprint: Fingerprint,
     /// The stage's kind.
@@ -67,12 +68,14 @@ pub struct Provenance {
     pub threads: usize,
     /// The machine.
     pub host: String,
-    /// Start of the run that finished it.
+    /// Start of the first run that took part.
     pub started: Timestamp,
-    /// Its end.
+    /// End of the run that finished it.
     pub finished: Timestamp,
-    /// Wall time of the run that finished it.
+    /// Wall time of all runs that took part; of those that were interrupted, up to the last state they saved.
     pub seconds: f64,
+    /// How many runs took part: 1, and one more for each interruption.
+    pub sessions: u32,
 }
 
 /// What a named stage last was.

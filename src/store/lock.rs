@@ -1,20 +1,23 @@
 //! One runner for each piece of work, over all processes on a cache.
 //!
-//! The lock is the operating system's on an open file, so it ends with its holder, however that dies.
+//! The lock is the operating system's on an open file, so it ends with its holder, however that dies; a file that
+//! merely lies there holds nothing. The holder removes the file before it lets go. Whoever waited for that
+//! very file then finds that the name no longer leads to it, and tries anew: the name and the lock always
+//! belong together.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fs4::FileExt;
-
+use super::faults::{Change, before};
 use super::{Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
 /// How often a waiting runner tries again.
-const RETRY: Duration = Duration::from_millis(100);
+const RETRY: Duration = Duration::from_millis(50);
 
 /// Who holds a lock, as it said itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +32,26 @@ impl fmt::Display for Holder {
 /// The right to run a stage, until it is dropped.
 #[derive(Debug)]
 pub struct StageLock {
-    _file: File,
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl StageLock {
+    /// Whether it keeps others out. Some network file systems know no locks; there it does not.
+    pub fn is_exclusive(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
+impl Drop for StageLock {
+    fn drop(&mut self) {
+        // Somebody may have removed the file, and another runner have made a new one under this name.
+        let is_ours = self.file.as_ref().is_some_and(|file| names(&self.path, file));
+        if is_ours && cfg!(unix) {
+            // One that stays does no harm.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Store {
@@ -43,35 +65,79 @@ impl Store {
         fingerprint: &Fingerprint,
         on_wait: &mut dyn FnMut(&Holder) -> ControlFlow<()>,
     ) -> Result<Option<StageLock>, StoreError> {
-        let folder = self.root.join("locks");
-        std::fs::create_dir_all(&folder).map_err(StoreError::io("make the folder", &folder))?;
+        let folder = self.disk.root().join("locks");
+        self.disk.make_folder(&folder).map_err(StoreError::io("make the folder", &folder))?;
         let path = folder.join(fingerprint.to_string());
-        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = open().map_err(StoreError::io("open the lock", &path))?;
         loop {
-            match FileExt::try_lock(&file) {
-                Ok(()) => break,
-                Err(fs4::TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    // Only for the message; the holder may be writing it this moment.
-                    let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut holder));
-                    if on_wait(&Holder(holder.trim().to_owned())).is_break() {
+            let file = open_lock(&path).map_err(StoreError::io("open the lock", &path))?;
+            let tried =
+                before(Change::Lock(&path)).map_err(TryLockError::Error).and_then(|()| file.try_lock());
+            match tried {
+                Ok(()) if names(&path, &file) => {
+                    introduce(&file);
+                    return Ok(Some(StageLock { path, file: Some(file) }));
+                }
+                // Its last holder has removed it in this moment.
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    if on_wait(&holder(&file)).is_break() {
                         return Ok(None);
                     }
                     std::thread::sleep(RETRY);
                 }
-                Err(fs4::TryLockError::Error(error)) => {
+                Err(TryLockError::Error(error)) if is_unsupported(&error) => {
+                    return Ok(Some(StageLock { path, file: None }));
+                }
+                Err(TryLockError::Error(error)) => {
                     return Err(StoreError::io("take the lock", &path)(error));
                 }
             }
         }
-        let host = gethostname::gethostname();
-        let note = format!("process {} on {}", std::process::id(), host.to_string_lossy());
-        let written = file
-            .set_len(0)
-            .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| file.write_all(note.as_bytes()));
-        written.map_err(StoreError::io("write the lock", &path))?;
-        Ok(Some(StageLock { _file: file }))
     }
+}
+
+/// Opens a lock's file. One of another user, which we may only read, can be locked as well.
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && path.exists() => File::open(path),
+        opened => opened,
+    }
+}
+
+/// Whether a file system says that it has no locks.
+pub(super) fn is_unsupported(error: &io::Error) -> bool {
+    const ENOLCK: i32 = 37;
+    const EOPNOTSUPP: i32 = 95;
+    error.kind() == io::ErrorKind::Unsupported
+        || cfg!(target_os = "linux") && matches!(error.raw_os_error(), Some(ENOLCK | EOPNOTSUPP))
+}
+
+/// Writes who we are. Only for people, so a failure is none.
+fn introduce(mut file: &File) {
+    let host = gethostname::gethostname();
+    let note = format!("process {} on {}\n", std::process::id(), host.to_string_lossy());
+    let _ = file.set_len(0).and_then(|()| file.write_all(note.as_bytes()));
+}
+
+/// Who a lock's file says that holds it; a note without its end is still being written.
+fn holder(mut file: &File) -> Holder {
+    let mut note = String::new();
+    let _ = file.read_to_string(&mut note);
+    Holder(note.strip_suffix('\n').unwrap_or_default().to_owned())
+}
+
+#[cfg(unix)]
+fn names(path: &Path, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |found: fs::Metadata| (found.dev(), found.ino());
+    match (fs::metadata(path), file.metadata()) {
+        (Ok(named), Ok(open)) => identity(named) == identity(open),
+        _ => false,
+    }
+}
+
+/// Elsewhere an open file keeps its name.
+#[cfg(not(unix))]
+fn names(_path: &Path, _file: &File) -> bool {
+    true
 }

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError, durable};
+use super::durable::{self, Care};
+use super::{Store, StoreError};
 use crate::fingerprint::{ContentHash, Encoder, Fingerprint, NotAFingerprint};
 
 /// The blake3 hash of an object's bytes, which is its name.
@@ -49,17 +50,25 @@ impl Store {
         self.sharded("objects", &hash.to_string(), "safetensors")
     }
 
-    /// Puts an object. One that is there, whole, is left as it is.
+    /// Puts an object, so that it outlives a power cut from now on. One that is there, whole, is left as it is.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn put(&self, content: &[u8]) -> Result<ObjectHash, StoreError> {
         let hash = ObjectHash::of(content);
         let path = self.object_path(&hash);
-        if durable::read(&path)?.is_some_and(|there| ObjectHash::of(&there) == hash) {
-            return Ok(hash);
+        if self.has(&hash, content.len() as u64) {
+            let there = durable::read(&path).map_err(StoreError::io("read", &path))?;
+            if there.is_some_and(|there| there == content) {
+                // Another runner may have put it there a moment ago, and not have flushed it yet.
+                self.disk.settle(&path).map_err(StoreError::io("flush", &path))?;
+                return Ok(hash);
+            }
         }
-        durable::write(&self.tmp(), &path, &[content])?;
+        if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            self.set_aside(&path)?;
+        }
+        self.disk.write(&path, &[content], Care::Forever).map_err(StoreError::io("write", &path))?;
         Ok(hash)
     }
 
@@ -69,12 +78,23 @@ impl Store {
     /// It is missing, damaged or unreadable.
     pub fn get(&self, hash: &ObjectHash) -> Result<Vec<u8>, StoreError> {
         let path = self.object_path(hash);
-        let content = durable::read(&path)?.ok_or(StoreError::Missing { hash: *hash })?;
+        // A link may lead out of the cache, to what anyone may change: it is no object.
+        if !path.symlink_metadata().is_ok_and(|found| found.is_file()) {
+            return Err(StoreError::Missing { hash: *hash });
+        }
+        let content = durable::read(&path).map_err(StoreError::io("read", &path))?;
+        let content = content.ok_or(StoreError::Missing { hash: *hash })?;
         if ObjectHash::of(&content) == *hash {
             return Ok(content);
         }
-        let moved_to = self.quarantine(&path)?.display().to_string();
-        Err(StoreError::Damaged { hash: *hash, moved_to })
+        let moved_to = self.set_aside(&path)?;
+        // Another runner may have put a whole one in its place since we read it: then that is what we moved.
+        let moved = durable::read(&moved_to).map_err(StoreError::io("read", &moved_to))?.unwrap_or_default();
+        if ObjectHash::of(&moved) == *hash {
+            self.disk.rename(&moved_to, &path).map_err(StoreError::io("move back", &path))?;
+            return Ok(moved);
+        }
+        Err(StoreError::Damaged { hash: *hash, moved_to: moved_to.display().to_string() })
     }
 
     /// Whether an object of this name and size is there. Its content is checked when it is read.

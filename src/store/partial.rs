@@ -1,24 +1,52 @@
-//! The state of an interrupted stage: its hash, then the state, in one file that is replaced atomically.
+//! The state of an interrupted stage, in one file that is replaced atomically.
+//!
+//! ```text
+//! runner partial 2\n    what the file is, and the version of its format
+//! 32 bytes              blake3 of all that follows
+//! 4 bytes               length of the history, little endian
+//! history               JSON: see [`History`]
+//! state                 the stage's own bytes
+//! ```
 
 use std::path::PathBuf;
 
-use super::{Store, StoreError, durable};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::durable::{self, Care};
+use super::{Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
-const HASH_LENGTH: usize = 32;
+/// The first bytes; a state of another format is begun anew.
+const MAGIC: &[u8] = b"runner partial 2\n";
+const HASH: usize = 32;
+const LENGTH: usize = 4;
+
+/// The work that led to a state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// When the first run of the stage began.
+    pub started: Timestamp,
+    /// Wall time of all runs, each up to the last state it saved.
+    pub seconds: f64,
+    /// How many runs took part.
+    pub sessions: u32,
+}
 
 /// A saved state, as it was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Partial {
     /// None is there.
     Absent,
     /// It is what was saved.
-    Whole(Vec<u8>),
-    /// It is not what was saved, and was moved aside.
-    Damaged {
-        /// Where to.
-        moved_to: PathBuf,
+    Whole {
+        /// The work that led to it.
+        history: History,
+        /// The stage's own bytes.
+        state: Vec<u8>,
     },
+    /// It is not what was saved, or of another format.
+    Damaged,
 }
 
 impl Store {
@@ -26,9 +54,21 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be written; the earlier one is still there then.
-    pub fn save_partial(&self, fingerprint: &Fingerprint, state: &[u8]) -> Result<(), StoreError> {
-        let hash = blake3::hash(state);
-        durable::write(&self.tmp(), &self.partial_path(fingerprint), &[hash.as_bytes(), state])
+    pub fn save_partial(
+        &self,
+        fingerprint: &Fingerprint,
+        history: &History,
+        state: &[u8],
+    ) -> Result<(), StoreError> {
+        let path = self.partial_path(fingerprint);
+        let history = serde_json::to_vec(history)
+            .map_err(|error| StoreError::io("write", &path)(std::io::Error::from(error)))?;
+        let length = (history.len() as u32).to_le_bytes();
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&length).update(&history).update_rayon(state);
+        let hash = hasher.finalize();
+        let parts = [MAGIC, hash.as_bytes(), &length, &history, state];
+        self.disk.write(&path, &parts, Care::Lasting).map_err(StoreError::io("write", &path))
     }
 
     /// Loads a state and checks it.
@@ -37,14 +77,8 @@ impl Store {
     /// It cannot be read.
     pub fn load_partial(&self, fingerprint: &Fingerprint) -> Result<Partial, StoreError> {
         let path = self.partial_path(fingerprint);
-        let Some(mut content) = durable::read(&path)? else { return Ok(Partial::Absent) };
-        if content.len() >= HASH_LENGTH {
-            let state = content.split_off(HASH_LENGTH);
-            if blake3::hash(&state).as_bytes() == content.as_slice() {
-                return Ok(Partial::Whole(state));
-            }
-        }
-        Ok(Partial::Damaged { moved_to: self.quarantine(&path)? })
+        let content = durable::read(&path).map_err(StoreError::io("read", &path))?;
+        Ok(content.map_or(Partial::Absent, |content| parse(content).unwrap_or(Partial::Damaged)))
     }
 
     /// Whether a state is there.
@@ -57,10 +91,34 @@ impl Store {
     /// # Errors
     /// It cannot be removed.
     pub fn remove_partial(&self, fingerprint: &Fingerprint) -> Result<(), StoreError> {
-        durable::remove(&self.partial_path(fingerprint))
+        let path = self.partial_path(fingerprint);
+        durable::remove(&path).map_err(StoreError::io("remove", &path))
+    }
+
+    /// Moves a state that cannot be used aside, and says where to.
+    ///
+    /// # Errors
+    /// It cannot be moved.
+    pub fn set_partial_aside(&self, fingerprint: &Fingerprint) -> Result<PathBuf, StoreError> {
+        self.set_aside(&self.partial_path(fingerprint))
     }
 
     fn partial_path(&self, fingerprint: &Fingerprint) -> PathBuf {
-        self.root.join("partial").join(fingerprint.to_string())
+        self.disk.root().join("partial").join(fingerprint.to_string())
     }
+}
+
+fn parse(mut content: Vec<u8>) -> Option<Partial> {
+    let body = content.strip_prefix(MAGIC)?;
+    let (hash, body) = body.split_at_checked(HASH)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_rayon(body);
+    if hasher.finalize().as_bytes() != hash {
+        return None;
+    }
+    let (length, rest) = body.split_first_chunk::<LENGTH>()?;
+    let (history, state) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let history = serde_json::from_slice(history).ok()?;
+    let state = content.split_off(content.len() - state.len());
+    Some(Partial::Whole { history, state })
 }

@@ -1,21 +1,23 @@
-//! Records: what a piece of work gave; and what a named stage last was.
+//! Records: what a piece of work gave.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::formats::{FORMAT, LastRun, OutputEntry, Provenance, Record};
-use super::{Store, StoreError, durable};
-use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
+use super::durable::{self, Care};
+use super::formats::{OutputEntry, Provenance, Record};
+use super::sealed::{self, Flaw};
+use super::{Store, StoreError};
+use crate::fingerprint::Fingerprint;
 
 /// What the cache has of a piece of work.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Lookup {
     /// Nothing.
     Absent,
+    /// A record that is not what was written, or was written for other work. It is still in its place.
+    Damaged,
     /// A record, but an object of it is gone.
     OutputMissing {
         /// Which output.
@@ -35,26 +37,31 @@ impl Record {
         metrics: Value,
         provenance: Provenance,
     ) -> Self {
-        Self { format: FORMAT, fingerprint, kind: kind.to_owned(), version, outputs, metrics, provenance }
+        Self { fingerprint, kind: kind.to_owned(), version, outputs, metrics, provenance }
     }
 }
 
 impl Store {
-    /// What the cache has of a piece of work.
+    /// What the cache has of a piece of work. Changes nothing.
     ///
     /// # Errors
     /// A record that cannot be read, or is of another format.
     pub fn lookup(&self, fingerprint: &Fingerprint) -> Result<Lookup, StoreError> {
         let path = self.record_path(fingerprint);
-        let Some(record) = read_json::<Record>(&path, "record")? else { return Ok(Lookup::Absent) };
-        if record.format != FORMAT {
-            return Err(StoreError::Format { path: path.display().to_string(), found: record.format });
-        }
-        // A record under another's name must not stand for it.
-        if record.fingerprint != *fingerprint {
-            self.quarantine(&path)?;
-            return Ok(Lookup::Absent);
-        }
+        let content = match durable::read(&path) {
+            Ok(Some(content)) => content,
+            Ok(None) => return Ok(Lookup::Absent),
+            // Something else has the record's name.
+            Err(_) if path.is_dir() => return Ok(Lookup::Damaged),
+            Err(error) => return Err(StoreError::io("read", &path)(error)),
+        };
+        let record = match sealed::open::<Record>(&content) {
+            Ok(record) if record.fingerprint == *fingerprint => record,
+            Ok(_) | Err(Flaw::Damaged) => return Ok(Lookup::Damaged),
+            Err(Flaw::Format(found)) => {
+                return Err(StoreError::Format { path: path.display().to_string(), found });
+            }
+        };
         for (output, entry) in &record.outputs {
             if !self.has(&entry.object, entry.bytes) {
                 return Ok(Lookup::OutputMissing { output: output.clone() });
@@ -73,97 +80,19 @@ impl Store {
                 return Err(StoreError::Missing { hash: entry.object });
             }
         }
-        self.write_json(&self.record_path(&record.fingerprint), record)
+        self.write_sealed(&self.record_path(&record.fingerprint), record, Care::Lasting)
     }
 
-    /// Remembers what a named stage was, where it differs from what is remembered.
+    /// Moves a damaged record aside, and says where to. The caller holds the lock of the work, so that no new record
+    /// can have taken its place.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn remember(
-        &self,
-        pipeline: &str,
-        point: &str,
-        stage: &str,
-        last: &LastRun,
-    ) -> Result<(), StoreError> {
-        if self.recall(pipeline, point, stage)?.is_some_and(|before| before == *last) {
-            return Ok(());
-        }
-        self.write_json(&self.last_path(pipeline, point, stage), last)
-    }
-
-    /// What a named stage last was.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn recall(&self, pipeline: &str, point: &str, stage: &str) -> Result<Option<LastRun>, StoreError> {
-        // This memory only explains; one that cannot be understood is as good as none.
-        match read_json(&self.last_path(pipeline, point, stage), "memory of a stage") {
-            Err(StoreError::Unreadable { .. }) => Ok(None),
-            other => other,
-        }
-    }
-
-    /// Adds a line to the log of a piece of work.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn append_log(&self, fingerprint: &Fingerprint, line: &str) -> Result<(), StoreError> {
-        let path = self.log_path(fingerprint);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(StoreError::io("make the folder", folder))?;
-        }
-        let append = || {
-            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
-            file.write_all(format!("{line}\n").as_bytes())
-        };
-        append().map_err(StoreError::io("write", &path))
-    }
-
-    /// The log of a piece of work; empty if there is none.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn read_log(&self, fingerprint: &Fingerprint) -> Result<String, StoreError> {
-        let content = durable::read(&self.log_path(fingerprint))?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&content).into_owned())
+    /// It cannot be moved.
+    pub fn set_record_aside(&self, fingerprint: &Fingerprint) -> Result<PathBuf, StoreError> {
+        self.set_aside(&self.record_path(fingerprint))
     }
 
     fn record_path(&self, fingerprint: &Fingerprint) -> PathBuf {
         self.sharded("records", &fingerprint.to_string(), "json")
     }
-
-    fn log_path(&self, fingerprint: &Fingerprint) -> PathBuf {
-        self.root.join("logs").join(format!("{fingerprint}.jsonl"))
-    }
-
-    fn last_path(&self, pipeline: &str, point: &str, stage: &str) -> PathBuf {
-        let name = if point.is_empty() {
-            stage.to_owned()
-        } else {
-            let mut encoder = Encoder::new("point");
-            point.content_hash(&mut encoder);
-            format!("{stage}@{}", encoder.finish().short())
-        };
-        self.root.join("last").join(pipeline).join(format!("{name}.json"))
-    }
-
-    fn write_json(&self, path: &Path, value: &impl serde::Serialize) -> Result<(), StoreError> {
-        let text = serde_json::to_vec_pretty(value).map_err(|source| StoreError::Unreadable {
-            what: "JSON value",
-            path: path.display().to_string(),
-            source,
-        })?;
-        durable::write(&self.tmp(), path, &[&text])
-    }
-}
-
-fn read_json<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<Option<T>, StoreError> {
-    let Some(content) = durable::read(path)? else { return Ok(None) };
-    serde_json::from_slice(&content).map(Some).map_err(|source| StoreError::Unreadable {
-        what,
-        path: path.display().to_string(),
-        source,
-    })
 }

@@ -55,6 +55,9 @@ pub trait Host {
     /// The state that was kept last.
     fn resume(&mut self) -> Option<Vec<u8>>;
 
+    /// Hears that the run goes on from the kept state, and where that is.
+    fn resumed(&mut self, _from: &Progress) {}
+
     /// Hears of a step.
     fn progress(&mut self, progress: Progress);
 

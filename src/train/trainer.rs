@@ -175,13 +175,16 @@ impl<'a> Loop<'a> {
             Length::Epochs(epochs) => (epochs, epochs * per_epoch),
             Length::Steps(steps) => (steps.div_ceil(per_epoch), steps),
         };
-        let (model, optimizer, figures, best) = match host.resume() {
+        let kept = host.resume();
+        let resumed = kept.is_some();
+        let (model, optimizer, figures, best) = match kept {
             None => {
                 let optimizer = Optimizer::new(run.optimizer.clone());
                 (Model::load(network, run.device)?, optimizer, Figures::default(), None)
             }
             Some(bytes) => {
-                let state = TrainState::from_bytes(&bytes)?;
+                let state =
+                    TrainState::from_bytes(&bytes).map_err(|error| TrainError::State(error.to_string()))?;
                 if state.network.spec != network.spec || state.figures.step > steps {
                     return Err(TrainError::State("it belongs to another network".to_owned()));
                 }
@@ -191,7 +194,7 @@ impl<'a> Loop<'a> {
             }
         };
         let now = Instant::now();
-        Ok(Self {
+        let loop_ = Self {
             run,
             model,
             optimizer,
@@ -203,7 +206,13 @@ impl<'a> Loop<'a> {
             saved: now,
             started: now,
             images: 0,
-        })
+        };
+        if resumed {
+            let done = loop_.figures.step;
+            let lr = run.optimizer.lr * run.schedule.factor(done.saturating_sub(1), per_epoch, epochs);
+            host.resumed(&loop_.progress(done / per_epoch, lr));
+        }
+        Ok(loop_)
     }
 
     /// Trains to the end of the running epoch; `false` if the host asked to stop.

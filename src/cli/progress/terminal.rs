@@ -82,9 +82,12 @@ impl Reporter for Terminal {
                 let words = format!("waits for {holder}, which runs it");
                 self.line(&format!("  {} {}", paint(STAGE, stage), paint(STALE, words)));
             }
-            Event::StageStarted { stage, reasons, resumed, .. } => {
-                let resumed = if *resumed { ", goes on from its saved state" } else { "" };
-                let words = format!("runs: {}{resumed}", reasons.join(", "));
+            Event::StageStarted { stage, reasons, .. } => {
+                let words = format!("runs: {}", reasons.join(", "));
+                self.line(&format!("  {} {}", paint(STAGE, stage), paint(STALE, words)));
+            }
+            Event::StageResumed { stage, progress } => {
+                let words = format!("goes on from epoch {}, step {}", progress.epoch, progress.step);
                 self.line(&format!("  {} {}", paint(STAGE, stage), paint(STALE, words)));
             }
             Event::Progress { stage, progress } => self.progress(stage, progress),

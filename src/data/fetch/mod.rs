@@ -19,13 +19,11 @@ mod published;
 mod transfer;
 mod unpack;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Seek;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
-
-use fs4::FileExt;
 
 pub use check::{Depth, Presence, presence};
 pub use error::FetchError;
@@ -307,12 +305,12 @@ fn lock(folder: &Path, work: &Path, tell: &mut dyn FnMut(&FetchEvent)) -> Result
     let file = file.map_err(FetchError::io("open the lock", &path))?;
     let mut waits = false;
     loop {
-        match FileExt::try_lock(&file) {
+        match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(fs4::TryLockError::Error(error)) => {
+            Err(TryLockError::Error(error)) => {
                 return Err(FetchError::io("take the lock", &path)(error));
             }
-            Err(fs4::TryLockError::WouldBlock) => {
+            Err(TryLockError::WouldBlock) => {
                 if !waits {
                     waits = true;
                     tell(&FetchEvent::Waiting { folder: folder.to_owned() });

@@ -1,0 +1,169 @@
+//! Hashes of data files, remembered, so that unchanged files are not read again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::params::DataParams;
+use super::set::{DataError, files, find};
+use crate::fingerprint::Fingerprint;
+
+/// A file that was changed less than this before we look may be changed again without its time of change
+/// moving on: file systems count time in steps, of up to two seconds.
+const GRANULARITY: Duration = Duration::from_secs(2);
+
+/// Hashes of files by their paths, each with what tells an unchanged file from a changed one without reading it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownHashes {
+    files: BTreeMap<String, Known>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    stamp: String,
+    hash: Fingerprint,
+}
+
+impl KnownHashes {
+    /// Adds those of `other`, in place of older ones of the same files; and forgets others beyond `limit`.
+    pub fn merge(&mut self, other: &Self, limit: usize) {
+        let mut files = other.files.clone();
+        for (path, known) in std::mem::take(&mut self.files) {
+            if files.len() >= limit {
+                break;
+            }
+            files.entry(path).or_insert(known);
+        }
+        self.files = files;
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The hash of files that are still what they were.
+    pub(super) fn get(&self, identity: &Identity) -> Option<Fingerprint> {
+        let known = self.files.get(&identity.paths).filter(|known| known.stamp == identity.stamp);
+        known.map(|known| known.hash)
+    }
+
+    /// Remembers the hash of files, unless a later change of theirs could go unseen.
+    pub(super) fn insert(&mut self, identity: Identity, hash: Fingerprint) {
+        if identity.is_settled {
+            self.files.insert(identity.paths, Known { stamp: identity.stamp, hash });
+        }
+    }
+}
+
+/// What tells unchanged files from changed ones without reading them.
+pub(super) struct Identity {
+    paths: String,
+    stamp: String,
+    /// Whether a later change is sure to show in the stamp.
+    is_settled: bool,
+}
+
+impl Identity {
+    /// Of one half of a data set.
+    pub(super) fn of(params: &DataParams, half: usize) -> Result<Self, DataError> {
+        let found: Vec<PathBuf> =
+            files(params.set)[half].iter().map(|name| find(params, name)).collect::<Result<_, _>>()?;
+        let now = SystemTime::now();
+        let (mut paths, mut stamps, mut is_settled) = (Vec::new(), Vec::new(), true);
+        for path in &found {
+            let failed = |source| DataError::Io { path: path.clone(), source };
+            let found = path.metadata().map_err(failed)?;
+            let changed = found.modified().map_err(failed)?;
+            is_settled &= now.duration_since(changed).is_ok_and(|age| age >= GRANULARITY);
+            let nanoseconds = changed.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+            paths.push(absolute(path));
+            stamps.push(format!("{}:{nanoseconds}:{}", found.len(), inode(&found)));
+        }
+        Ok(Self { paths: paths.join("|"), stamp: stamps.join("|"), is_settled })
+    }
+}
+
+fn absolute(path: &Path) -> String {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+#[cfg(unix)]
+fn inode(found: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(found)
+}
+
+#[cfg(not(unix))]
+fn inode(_found: &std::fs::Metadata) -> u64 {
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::super::hash::content_hash;
+    use super::super::params::DataSetName;
+    use super::*;
+
+    /// A data set whose files hold `content` and were changed `age` ago.
+    fn data(folder: &Path, content: &[u8], age: Duration) -> DataParams {
+        for name in files(DataSetName::Cifar100).concat() {
+            let path = folder.join(name);
+            fs::write(&path, content).unwrap();
+            File::options().write(true).open(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+        }
+        DataParams { set: DataSetName::Cifar100, dir: Some(folder.to_owned()), ..DataParams::default() }
+    }
+
+    const LONG_AGO: Duration = Duration::from_secs(1000);
+
+    #[test]
+    fn an_unchanged_file_is_not_read_again_and_a_changed_one_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let params = data(folder.path(), b"first", LONG_AGO);
+        let mut known = KnownHashes::default();
+        let first = content_hash(&params, &KnownHashes::default(), &mut known).unwrap();
+        // A wrong hash in the memo shows whether it is asked.
+        let wrong = Fingerprint::from_bytes([7; 32]);
+        known.files.values_mut().for_each(|known| known.hash = wrong);
+        let mut learnt = KnownHashes::default();
+        assert_eq!(content_hash(&params, &known, &mut learnt).unwrap().train, wrong);
+        assert!(learnt.is_empty());
+        data(folder.path(), b"other", LONG_AGO / 2);
+        let changed = content_hash(&params, &known, &mut learnt).unwrap();
+        assert_ne!(changed.train, wrong);
+        assert_ne!(changed, first);
+    }
+
+    #[test]
+    fn a_file_that_was_changed_a_moment_ago_is_not_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let params = data(folder.path(), b"first", Duration::ZERO);
+        let mut learnt = KnownHashes::default();
+        content_hash(&params, &KnownHashes::default(), &mut learnt).unwrap();
+        assert!(learnt.is_empty());
+    }
+
+    #[test]
+    fn a_changed_file_takes_the_place_of_what_was_known_of_it_and_the_memo_stays_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = KnownHashes::default();
+        for round in 0..5 {
+            let params = data(folder.path(), &[round; 9], LONG_AGO - Duration::from_secs(round.into()));
+            let mut learnt = KnownHashes::default();
+            content_hash(&params, &KnownHashes::default(), &mut learnt).unwrap();
+            all.merge(&learnt, 100);
+        }
+        assert_eq!(all.files.len(), 2);
+        for number in 0..200 {
+            let known = Known { stamp: String::new(), hash: Fingerprint::from_bytes([0; 32]) };
+            let one = KnownHashes { files: BTreeMap::from([(number.to_string(), known)]) };
+            all.merge(&one, 100);
+            assert!(all.files.contains_key(&number.to_string()));
+        }
+        assert_eq!(all.files.len(), 100);
+    }
+}

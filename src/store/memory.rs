@@ -1,0 +1,137 @@
+//! What explains and saves time, and may be lost: what a named stage last was, hashes of data files, logs.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::durable::{self, Care};
+use super::formats::LastRun;
+use super::lock::open_lock;
+use super::sealed;
+use super::{Store, StoreError};
+use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
+
+impl Store {
+    /// Remembers what a named stage was, where it differs from what is remembered.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn remember(
+        &self,
+        pipeline: &str,
+        point: &str,
+        stage: &str,
+        last: &LastRun,
+    ) -> Result<(), StoreError> {
+        if self.recall(pipeline, point, stage)?.is_some_and(|before| before == *last) {
+            return Ok(());
+        }
+        self.write_sealed(&self.last_path(pipeline, point, stage), last, Care::Hint)
+    }
+
+    /// What a named stage last was. It only explains, so one that cannot be understood is as good as none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn recall(&self, pipeline: &str, point: &str, stage: &str) -> Result<Option<LastRun>, StoreError> {
+        let path = self.last_path(pipeline, point, stage);
+        let content = durable::read(&path).map_err(StoreError::io("read", &path))?;
+        Ok(content.and_then(|content| sealed::open(&content).ok()))
+    }
+
+    /// Where the hashes of data files are remembered.
+    pub fn data_memo(&self) -> Memo {
+        Memo { store: self.clone(), name: "data-hashes" }
+    }
+
+    /// Adds a line to the log of a piece of work.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn append_log(&self, fingerprint: &Fingerprint, line: &str) -> Result<(), StoreError> {
+        let path = self.log_path(fingerprint);
+        let append = || {
+            self.disk.make_folder(&self.disk.root().join("logs"))?;
+            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            file.write_all(format!("{line}\n").as_bytes())
+        };
+        append().map_err(StoreError::io("write", &path))
+    }
+
+    /// The log of a piece of work; empty if there is none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read_log(&self, fingerprint: &Fingerprint) -> Result<String, StoreError> {
+        let path = self.log_path(fingerprint);
+        let content = durable::read(&path).map_err(StoreError::io("read", &path))?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&content).into_owned())
+    }
+
+    pub(super) fn write_sealed(
+        &self,
+        path: &Path,
+        value: &impl Serialize,
+        care: Care,
+    ) -> Result<(), StoreError> {
+        let write = || self.disk.write(path, &[&sealed::seal(value)?], care);
+        write().map_err(StoreError::io("write", path))
+    }
+
+    fn log_path(&self, fingerprint: &Fingerprint) -> PathBuf {
+        self.disk.root().join("logs").join(format!("{fingerprint}.jsonl"))
+    }
+
+    fn last_path(&self, pipeline: &str, point: &str, stage: &str) -> PathBuf {
+        let name = if point.is_empty() {
+            stage.to_owned()
+        } else {
+            let mut encoder = Encoder::new("point");
+            point.content_hash(&mut encoder);
+            format!("{stage}@{}", encoder.finish().short())
+        };
+        self.disk.root().join("last").join(pipeline).join(format!("{name}.json"))
+    }
+}
+
+/// A file of values that save time. One that cannot be read costs time, nothing else.
+#[derive(Debug, Clone)]
+pub struct Memo {
+    store: Store,
+    name: &'static str,
+}
+
+impl Memo {
+    /// What it holds.
+    pub fn read<T: DeserializeOwned + Default>(&self) -> T {
+        let content = std::fs::read(self.path()).unwrap_or_default();
+        sealed::open(&content).unwrap_or_default()
+    }
+
+    /// Changes what it holds. Runners that do so at the same time all have their say.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn update<T: Serialize + DeserializeOwned + Default>(
+        &self,
+        change: impl FnOnce(&mut T),
+    ) -> Result<(), StoreError> {
+        let path = self.path();
+        let disk = &self.store.disk;
+        let locks = disk.root().join("locks");
+        disk.make_folder(&locks).map_err(StoreError::io("make the folder", &locks))?;
+        let lock = open_lock(&locks.join(self.name)).map_err(StoreError::io("open the lock of", &path))?;
+        // Without locks an update may be lost, which costs time.
+        let _ = lock.lock();
+        let mut held = self.read();
+        change(&mut held);
+        self.store.write_sealed(&path, &held, Care::Hint)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.store.disk.root().join(format!("{}.json", self.name))
+    }
+}
