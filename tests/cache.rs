@@ -107,6 +107,21 @@ fn a_cache_on_a_path_with_spaces_and_other_alphabets_works() {
     assert!(said.contains("0 ran, 2 from the cache"), "{said}");
 }
 
+#[test]
+fn where_and_with_how_many_threads_it_ran_is_recorded_and_makes_nothing_stale() {
+    let folder = folder();
+    succeeds(folder.path(), "c", &["run", "p.toml", "--quiet", "--until", "prune", "--threads", "1"]);
+    let provenance = &records(folder.path(), "c")["prune"]["provenance"];
+    assert_eq!(provenance["threads"], 1);
+    assert_eq!(provenance["runner_commit"].as_str(), option_env!("RUNNER_COMMIT"));
+    let said = succeeds(
+        folder.path(),
+        "c",
+        &["run", "p.toml", "--until", "prune", "--threads", "2", "--device", "cpu"],
+    );
+    assert!(said.contains("0 ran, 4 from the cache"), "{said}");
+}
+
 /// The command as a user who may read the folder and not write it.
 #[cfg(unix)]
 fn as_reader(folder: &Path, arguments: &[&str]) -> Command {

@@ -1,0 +1,282 @@
+//! A fingerprint changes exactly when the result would, and the encoding does not change by accident.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::Path;
+
+use runner::data::{DataParams, DataSetName};
+use runner::fingerprint::Fingerprint;
+use runner::plan::{DataIdentities, Graph, Node, fingerprint};
+use runner::stages::{self, Configured, DataUse, KINDS, Kind};
+use runner::store::ObjectHash;
+use serde_json::{Map, Value, json};
+
+fn graph(path: &Path) -> Graph {
+    let loaded = runner::pipeline::load(path, &[], stages::catalog()).unwrap();
+    Graph::new(&loaded.points(&[]).unwrap()).unwrap()
+}
+
+fn graph_of(text: &str) -> Graph {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.toml");
+    std::fs::write(&path, text).unwrap();
+    graph(&path)
+}
+
+/// The fingerprint of a node on made-up images, and inputs that follow from what gives them.
+fn of(graph: &Graph, node: &Node) -> Fingerprint {
+    let data = match node.stage.stage.data_use() {
+        DataUse::None => None,
+        _ => Some(Fingerprint::from_bytes([9; 32])),
+    };
+    let mut inputs = BTreeMap::new();
+    for edge in &node.inputs {
+        let giver = of(graph, graph.node(edge.from));
+        let object =
+            |output: &String| (output.clone(), ObjectHash::of(format!("{giver} {output}").as_bytes()));
+        inputs.insert(edge.role.clone(), edge.outputs.iter().map(object).collect());
+    }
+    fingerprint(node, data, &inputs)
+}
+
+/// The fingerprints of all stages, by kind; no two of the pipelines here are of one kind.
+fn all(graph: &Graph) -> BTreeMap<&'static str, Fingerprint> {
+    graph.iter().map(|(_, node)| (node.stage.kind.name, of(graph, node))).collect()
+}
+
+fn parse(kind: &Kind, parameters: Map<String, Value>) -> Option<Configured> {
+    (kind.parse)(parameters).ok()
+}
+
+/// What identifies a configured stage: its hash, and the seed, which joins it in the fingerprint.
+fn identity(stage: &Configured) -> (Fingerprint, String) {
+    (stage.hash, format!("{:?}", stage.stage.randomness()))
+}
+
+/// Whoever changes a default, a version or the encoding sees it here; `cargo insta accept` if it was meant.
+#[test]
+fn fingerprints_are_what_they_were() {
+    let mut text = String::new();
+    for kind in KINDS {
+        let stage = parse(kind, Map::new()).unwrap();
+        writeln!(text, "{:<17} {}", kind.name, stage.hash).unwrap();
+    }
+    for name in ["quickstart", "vgg19_r50", "vgg19_fashion_r50"] {
+        let path = format!("{}/pipelines/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        let graph = graph(Path::new(&path));
+        writeln!(text, "\n{name}.toml").unwrap();
+        for (_, node) in graph.iter() {
+            writeln!(text, "{:<17} {}", node.name, of(&graph, node)).unwrap();
+        }
+    }
+    let mut images = DataIdentities::new(None);
+    writeln!(text, "\nfashion-mnist-mini").unwrap();
+    for part in [DataUse::Shape, DataUse::Train, DataUse::Test] {
+        let identity = images.of(&DataParams::default(), part).unwrap().unwrap();
+        writeln!(text, "{:<17} {identity}", format!("{part:?}")).unwrap();
+    }
+    insta::assert_snapshot!(text);
+}
+
+/// Dotted paths of all values that are no tables.
+fn leaves(prefix: &[String], value: &Value, into: &mut Vec<Vec<String>>) {
+    match value {
+        Value::Object(table) => {
+            for (key, value) in table {
+                leaves(&[prefix, std::slice::from_ref(key)].concat(), value, into);
+            }
+        }
+        _ => into.push(prefix.to_vec()),
+    }
+}
+
+fn with(parameters: &Value, leaf: &[String], value: &Value) -> Map<String, Value> {
+    let mut changed = parameters.clone();
+    *leaf.iter().fold(&mut changed, |table, key| &mut table[key.as_str()]) = value.clone();
+    changed.as_object().unwrap().clone()
+}
+
+/// Values of all types, and every word that a schema knows.
+fn candidates(schema: &Value) -> Vec<Value> {
+    let mut words = BTreeSet::new();
+    collect(schema, &mut words);
+    let mut all: Vec<Value> = words.into_iter().map(Value::String).collect();
+    all.extend([json!(true), json!(false), json!(1), json!(2), json!(7), json!(0.25), json!(0.75)]);
+    all.extend([json!([1]), json!([0.5]), Value::Null]);
+    // A list of one value for each layer of some network.
+    all.extend((2..32).map(|length| json!(vec![8; length])));
+    all
+}
+
+fn collect(schema: &Value, words: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(table) => {
+            for (key, value) in table {
+                match (key.as_str(), value) {
+                    ("const", Value::String(word)) => drop(words.insert(word.clone())),
+                    ("enum", Value::Array(all)) => {
+                        words.extend(all.iter().filter_map(Value::as_str).map(str::to_owned));
+                    }
+                    _ => collect(value, words),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, words)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_parameter_of_every_kind_changes_the_fingerprint() {
+    for kind in KINDS {
+        let base = parse(kind, Map::new()).unwrap();
+        let schema = (kind.schema)();
+        let keys: BTreeSet<&String> = base.parameters.as_object().unwrap().keys().collect();
+        let named: BTreeSet<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(keys, named, "{}: a parameter that is not written out cannot be tried", kind.name);
+        let mut all = Vec::new();
+        leaves(&[], &base.parameters, &mut all);
+        for leaf in all {
+            let mut tried = 0;
+            for value in candidates(&schema) {
+                let Some(changed) = parse(kind, with(&base.parameters, &leaf, &value)) else { continue };
+                if changed.parameters == base.parameters {
+                    assert_eq!(identity(&changed), identity(&base), "{} {leaf:?} = {value}", kind.name);
+                } else {
+                    tried += 1;
+                    assert_ne!(identity(&changed), identity(&base), "{} {leaf:?} = {value}", kind.name);
+                }
+            }
+            assert!(tried > 0, "{} {leaf:?}: no other value was found", kind.name);
+        }
+    }
+}
+
+#[test]
+fn two_different_values_of_a_choice_never_share_a_fingerprint() {
+    for kind in KINDS {
+        let base = parse(kind, Map::new()).unwrap();
+        let mut all = Vec::new();
+        leaves(&[], &base.parameters, &mut all);
+        for leaf in all {
+            let mut seen: BTreeMap<String, String> = BTreeMap::new();
+            for value in candidates(&(kind.schema)()) {
+                let Some(changed) = parse(kind, with(&base.parameters, &leaf, &value)) else { continue };
+                let parameters = changed.parameters.to_string();
+                let known = seen.entry(format!("{:?}", identity(&changed))).or_insert(parameters.clone());
+                assert_eq!(*known, parameters, "{} {leaf:?}", kind.name);
+            }
+        }
+    }
+}
+
+const PIPELINE: &str = r#"
+name = "one"
+seed = 3
+[data]
+set = "fashion-mnist-mini"
+limit_train = 400
+[[stage]]
+kind = "init"
+arch = "vgg11"
+width = 4
+[[stage]]
+kind = "gate-train"
+inputs.network = "init"
+epochs = 3
+optimizer = { kind = "sgd", lr = 0.02 }
+[[stage]]
+kind = "threshold-search"
+inputs.network = "gate-train"
+flops_ratio = 0.5
+[[stage]]
+kind = "prune"
+inputs.channels = "threshold-search"
+[[stage]]
+kind = "retrain"
+inputs.network = "prune"
+epochs = 4
+[[stage]]
+kind = "eval"
+inputs.network = "retrain"
+"#;
+
+#[test]
+fn names_comments_order_paths_and_written_defaults_change_no_fingerprint() {
+    let base = all(&graph_of(PIPELINE));
+    assert_eq!(base.len(), 6);
+    let (head, tail) = PIPELINE.split_once("[[stage]]").unwrap();
+    let stages: Vec<&str> = tail.split("[[stage]]").collect();
+    let backwards: String = stages.iter().rev().map(|stage| format!("[[stage]]{stage}")).collect();
+    let mut equal = vec![
+        PIPELINE.replace("\"one\"", "\"another\""),
+        PIPELINE.replace("seed = 3", "seed = 3 # a comment"),
+        PIPELINE.replace("epochs = 4", "  epochs   =   4\n\n"),
+        PIPELINE.replace("arch = \"vgg11\"\nwidth = 4", "width = 4\narch = \"vgg11\""),
+        PIPELINE.replace("kind = \"sgd\", lr = 0.02", "lr = 2e-2, kind = \"sgd\""),
+        PIPELINE
+            .replace("kind = \"init\"", "name = \"start\"\nkind = \"init\"")
+            .replace("= \"init\"\nepochs", "= \"start\"\nepochs"),
+        PIPELINE.replace("limit_train", "dir = \"elsewhere\"\nlimit_train"),
+        format!("{head}{backwards}"),
+    ];
+    // Every default of every kind, one at a time.
+    for kind in KINDS {
+        let base = parse(kind, Map::new()).unwrap();
+        for (key, value) in base.parameters.as_object().unwrap() {
+            let declared = format!("kind = \"{}\"\n", kind.name);
+            let stage = stages.iter().find(|stage| stage.contains(&declared)).unwrap();
+            if !value.is_null() && !value.is_object() && !stage.contains(&format!("\n{key}")) {
+                equal.push(PIPELINE.replace(&declared, &format!("{declared}{key} = {value}\n")));
+            }
+        }
+    }
+    assert!(equal.len() > 25, "{}", equal.len());
+    for text in equal {
+        assert_ne!(text, PIPELINE);
+        assert_eq!(all(&graph_of(&text)), base, "{text}");
+    }
+}
+
+#[test]
+fn a_change_reaches_the_stage_it_is_in_and_those_below() {
+    let base = all(&graph_of(PIPELINE));
+    let changed = |from: &str, to: &str| {
+        let now = all(&graph_of(&PIPELINE.replace(from, to)));
+        base.iter().filter(|(kind, old)| now[*kind] != **old).map(|(kind, _)| *kind).collect::<Vec<_>>()
+    };
+    let below_init = ["eval", "gate-train", "init", "prune", "retrain", "threshold-search"];
+    assert_eq!(changed("width = 4", "width = 5"), below_init);
+    assert_eq!(changed("seed = 3", "seed = 4"), below_init);
+    let below_search = ["eval", "prune", "retrain", "threshold-search"];
+    assert_eq!(changed("flops_ratio = 0.5", "flops_ratio = 0.4"), below_search);
+    assert_eq!(changed("epochs = 4", "epochs = 5"), ["eval", "retrain"]);
+}
+
+#[test]
+fn what_is_done_to_the_images_changes_their_identity_and_where_they_lie_does_not() {
+    let base = DataParams { limit_train: Some(400), limit_test: Some(100), ..DataParams::default() };
+    assert_eq!(base.set, DataSetName::FashionMnistMini);
+    let mut images = DataIdentities::new(None);
+    let mut of = |params: &DataParams| {
+        [DataUse::None, DataUse::Shape, DataUse::Train, DataUse::Test]
+            .map(|part| images.of(params, part).unwrap())
+    };
+    let before = of(&base);
+    let mut changed = |params: DataParams| {
+        let now = of(&params);
+        [0, 1, 2, 3].map(|part| now[part] != before[part])
+    };
+    let shape_and_both = [false, true, true, true];
+    let (train, test, both) =
+        ([false, false, true, false], [false, false, false, true], [false, false, true, true]);
+    assert_eq!(changed(DataParams { size: Some(32), ..base.clone() }), shape_and_both);
+    assert_eq!(changed(DataParams { validation: 0.2, ..base.clone() }), train);
+    assert_eq!(changed(DataParams { limit_train: Some(300), ..base.clone() }), train);
+    assert_eq!(changed(DataParams { limit_test: None, ..base.clone() }), test);
+    assert_eq!(changed(DataParams { mean: Some(vec![0.5]), ..base.clone() }), both);
+    assert_eq!(changed(DataParams { std: Some(vec![0.5]), ..base.clone() }), both);
+    assert_eq!(changed(DataParams { dir: Some("elsewhere".into()), ..base }), [false; 4]);
+}
