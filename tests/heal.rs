@@ -1,0 +1,61 @@
+//! An object that breaks again and again ends the run with an error, not in a circle.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod binary;
+
+use std::path::{Path, PathBuf};
+
+use binary::{flip, folder, object, succeeds};
+use candle_core::Device;
+use runner::engine::{EngineError, Event, Options, Reporter, Stamped, Status, StopFlag, execute};
+use runner::plan::{DataIdentities, Graph, Selection, assess};
+use runner::stages;
+use runner::store::{Store, StoreError};
+
+/// Damages an object as soon as the stage that makes it has made it.
+struct Saboteur {
+    object: PathBuf,
+    made: usize,
+}
+
+impl Reporter for Saboteur {
+    fn report(&mut self, event: &Stamped) {
+        if matches!(&event.event, Event::StageFinished { stage, .. } if stage == "init") {
+            self.made += 1;
+            flip(&self.object);
+        }
+    }
+}
+
+fn run(folder: &Path, reporter: &mut dyn Reporter) -> Status {
+    let pipeline = runner::pipeline::load(&folder.join("p.toml"), &[], stages::catalog()).unwrap();
+    let graph = Graph::new(&pipeline.points(&[]).unwrap()).unwrap();
+    let store = Store::open(&folder.join("c")).unwrap();
+    let mut data = DataIdentities::new(None);
+    let selection = Selection { force: vec!["gate-train".into()], ..Selection::default() };
+    let plan = assess(&graph, &store, &mut data, "p", &selection).unwrap();
+    let options = Options {
+        pipeline: "p".into(),
+        name: "p".into(),
+        device: Device::Cpu,
+        device_name: "cpu".into(),
+        threads: 1,
+        stop: StopFlag::default(),
+    };
+    execute(&graph, &plan, &store, &mut data, &options, reporter).status
+}
+
+#[test]
+fn an_object_that_breaks_twice_is_an_error() {
+    let folder = folder();
+    succeeds(folder.path(), "c", &["run", "p.toml", "--quiet", "--until", "gate-train"]);
+    let object = object(folder.path(), "c", "init", "network");
+    flip(&object);
+    let mut saboteur = Saboteur { object, made: 0 };
+    match run(folder.path(), &mut saboteur) {
+        Status::Failed(EngineError::Store(StoreError::Damaged { .. })) => {}
+        otherwise => panic!("{otherwise:?}"),
+    }
+    assert_eq!(saboteur.made, 1);
+}
