@@ -24,25 +24,8 @@ const CONTENT: &[u8] = b"a network";
 fn record(content: &[u8]) -> Record {
     let object = ObjectHash::of(content);
     let entry = OutputEntry { object, bytes: content.len() as u64, artifact: "network".into() };
-    let provenance = Provenance {
-        runner_version: "0".into(),
-        runner_commit: None,
-        stage: "init".into(),
-        pipeline: "test".into(),
-        parameters: json!({}),
-        inputs: BTreeMap::new(),
-        data: None,
-        seed: Some(1),
-        device: "cpu".into(),
-        threads: 1,
-        host: "here".into(),
-        started: Timestamp::UNIX_EPOCH,
-        finished: Timestamp::UNIX_EPOCH,
-        seconds: 1.0,
-        sessions: 1,
-    };
     let outputs = BTreeMap::from([("network".into(), entry)]);
-    Record::new(WORK, "init", 1, outputs, json!({ "accuracy": 0.5 }), provenance)
+    Record::new(WORK, "init", 1, outputs, json!({ "accuracy": 0.5 }), Provenance::default())
 }
 
 /// A cache with one result.

@@ -33,24 +33,7 @@ fn record() -> Record {
         artifact: "network".into(),
     };
     let outputs = BTreeMap::from([("best".into(), entry(OBJECTS[0])), ("last".into(), entry(OBJECTS[1]))]);
-    let provenance = Provenance {
-        runner_version: "0".into(),
-        runner_commit: None,
-        stage: "retrain".into(),
-        pipeline: "test".into(),
-        parameters: json!({}),
-        inputs: BTreeMap::new(),
-        data: None,
-        seed: Some(1),
-        device: "cpu".into(),
-        threads: 1,
-        host: "here".into(),
-        started: Timestamp::UNIX_EPOCH,
-        finished: Timestamp::UNIX_EPOCH,
-        seconds: 1.0,
-        sessions: 1,
-    };
-    Record::new(WORK, "retrain", 1, outputs, json!({ "accuracy": 0.5 }), provenance)
+    Record::new(WORK, "retrain", 1, outputs, json!({ "accuracy": 0.5 }), Provenance::default())
 }
 
 /// The life of a stage: two states, two objects, the record.

@@ -44,7 +44,7 @@ pub struct Record {
 }
 
 /// Where a result came from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Version of runner.
     pub runner_version: String,
