@@ -5,6 +5,7 @@
 mod binary;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +14,8 @@ use binary::{
     SMALL, files, flat, flip, folder, folder_with, object, objects, records, runner, succeeds, text,
 };
 use jiff::Timestamp;
-use runner::store::{History, Store};
+use runner::fingerprint::Fingerprint;
+use runner::store::{History, Lookup, Store};
 use serde_json::Value;
 
 /// Names and contents of everything in a cache.
@@ -238,6 +240,40 @@ fn who_waits_takes_over_when_the_runner_it_waits_for_is_killed() {
     assert_eq!(objects(folder.path(), "c"), objects(folder.path(), "whole"));
 }
 
+/// The fingerprint of a stage whose inputs are in the cache.
+fn fingerprint_of(folder: &Path, stage: &str) -> Fingerprint {
+    let plan = runner(folder, "c", &["plan", "p.toml", "--json"]).output().unwrap();
+    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let stages = plan["stages"].as_array().unwrap();
+    let found = stages.iter().find(|found| found["stage"] == stage).unwrap();
+    found["fingerprint"].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn what_is_forced_is_taken_from_another_runner_only_if_that_made_it_meanwhile() {
+    let folder = folder();
+    let until = ["run", "p.toml", "--until", "gate-train"];
+    succeeds(folder.path(), "c", &until);
+    let work = fingerprint_of(folder.path(), "gate-train");
+    let store = Store::open(&folder.path().join("c")).unwrap();
+    for makes_it in [true, false] {
+        let lock = store.lock(&work, &mut |_| panic!("nobody else is here")).unwrap();
+        let forced = [&until[..], &["--force", "gate-train", "--json"]].concat();
+        let mut run = runner(folder.path(), "c", &forced).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map(Result::unwrap);
+        lines.find(|line| line.contains("stage-waiting")).unwrap();
+        if makes_it {
+            let Lookup::Present(mut record) = store.lookup(&work).unwrap() else { panic!("no record") };
+            record.provenance.finished = Timestamp::now();
+            store.commit(&record).unwrap();
+        }
+        drop(lock);
+        let ran = lines.filter(|line| line.contains("stage-started")).count();
+        assert!(run.wait().unwrap().success());
+        assert_eq!(ran, usize::from(!makes_it));
+    }
+}
+
 fn wait_until(done: impl Fn() -> bool) {
     let started = Instant::now();
     while !done() {
@@ -251,18 +287,14 @@ fn a_state_that_no_stage_can_go_on_from_is_moved_aside_and_the_stage_begins_anew
     let folder = folder();
     succeeds(folder.path(), "whole", &["run", "p.toml", "--quiet", "--until", "gate-train"]);
     succeeds(folder.path(), "c", &["run", "p.toml", "--quiet", "--until", "init"]);
-    let plan = runner(folder.path(), "c", &["plan", "p.toml", "--json"]).output().unwrap();
-    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
-    let stage =
-        plan["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == "gate-train").unwrap();
-    let fingerprint = stage["fingerprint"].as_str().unwrap();
+    let fingerprint = fingerprint_of(folder.path(), "gate-train");
     let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
     let store = Store::open(&folder.path().join("c")).unwrap();
     // Whole, but not a state of training; and not even what a state looks like.
-    store.save_partial(&fingerprint.parse().unwrap(), &history, b"no state").unwrap();
+    store.save_partial(&fingerprint, &history, b"no state").unwrap();
     let said = succeeds(folder.path(), "c", &["run", "p.toml", "--until", "gate-train"]);
     assert!(flat(&said).contains("the stage begins anew"), "{said}");
-    fs::write(folder.path().join("c/partial").join(fingerprint), b"of an older runner").unwrap();
+    fs::write(folder.path().join("c/partial").join(fingerprint.to_string()), b"of an older runner").unwrap();
     let said = succeeds(folder.path(), "c", &["run", "p.toml", "--until", "gate-train", "--force", "init"]);
     assert!(!said.contains("begins anew"), "a state of a finished stage was looked at: {said}");
     fs::remove_dir_all(folder.path().join("c/records")).unwrap();
