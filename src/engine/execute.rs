@@ -155,7 +155,7 @@ impl Run<'_, '_> {
             }
             match self.node(id, node, Trust::Plan) {
                 Ok(Step::Ready(_) | Step::Left) => {}
-                Ok(Step::Interrupted) => return Status::Interrupted { stage: Some(node.name.clone()) },
+                Ok(Step::Interrupted(stage)) => return Status::Interrupted { stage: Some(stage) },
                 Ok(Step::GaveUp) => return Status::Interrupted { stage: None },
                 Err(error) => return Status::Failed(error),
             }
@@ -268,7 +268,8 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Warns of a memory that was not kept: it only explains or saves time. A cache that can only be read needs no word.
+    /// Warns of a memory that was not kept, which only explains or saves time. A cache that can only be read needs no
+    /// word.
     fn check_kept(&self, kept: Result<(), StoreError>) {
         match kept {
             Err(error) if !error.is_read_only() => self.teller.warn(chain(&error)),

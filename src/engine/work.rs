@@ -28,8 +28,8 @@ pub(super) enum Step {
     Ready(Box<Record>),
     /// It was not asked for.
     Left,
-    /// The run was asked to stop; the stage has saved where it was.
-    Interrupted,
+    /// The run was asked to stop; this stage has saved where it was.
+    Interrupted(String),
     /// The run was asked to stop while it waited for another runner.
     GaveUp,
 }
@@ -133,7 +133,7 @@ impl Run<'_, '_> {
             Ok(Outcome::Done(output)) => output,
             Ok(Outcome::Interrupted) => {
                 self.teller.log(&fingerprint, Event::StageInterrupted { stage: node.name.clone() });
-                return Ok(Step::Interrupted);
+                return Ok(Step::Interrupted(node.name.clone()));
             }
             Err(source) => return Err(self.failed(node, &fingerprint, source).into()),
         };

@@ -190,7 +190,8 @@ fn apply(entries: &mut BTreeMap<PathBuf, Entry>, changes: Vec<(PathBuf, Option<E
     }
 }
 
-/// Cuts the power after every change but the first `from`, with none, all, and each one alone of the unflushed entries surviving.
+/// Cuts the power after every change but the first `from`. Of the entries that were not flushed none survive, all,
+/// each one alone, and all but each one.
 fn cut_power_everywhere(base: &Path, journal: &[Made], reported: &[(usize, Done)], from: usize) {
     for length in from..=journal.len() {
         let model = Model::after(&journal[..length]);
