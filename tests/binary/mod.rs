@@ -71,12 +71,22 @@ pub fn folder_with(pipeline: &str) -> tempfile::TempDir {
     folder
 }
 
-/// Runs and asserts success; the output on standard error.
+/// Runs and asserts success; all that was printed.
 pub fn succeeds(folder: &Path, cache: &str, arguments: &[&str]) -> String {
+    let (stdout, stderr) = printed(folder, cache, arguments);
+    stdout + &stderr
+}
+
+/// Runs and asserts success; what was printed on standard output.
+pub fn stdout(folder: &Path, cache: &str, arguments: &[&str]) -> String {
+    printed(folder, cache, arguments).0
+}
+
+fn printed(folder: &Path, cache: &str, arguments: &[&str]) -> (String, String) {
     let output = runner(folder, cache, arguments).output().unwrap();
     let (stdout, stderr) = text(&output);
     assert!(output.status.success(), "{arguments:?}: {stderr}");
-    stdout + &stderr
+    (stdout, stderr)
 }
 
 /// All files below a folder of a cache.
