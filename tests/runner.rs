@@ -41,9 +41,15 @@ fn three_ratios_share_one_gate_training() {
     let over = "threshold-search.flops_ratio=0.3,0.5,0.7";
     let plan = runner(folder.path(), "c", &["plan", "p.toml", "--over", over]).output().unwrap();
     let plan = text(&plan).0;
-    assert!(plan.contains("3 points, 18 stage uses, 14 different (4 shared)"), "{plan}");
+    assert!(plan.contains("3 points, 18 stage uses, 14 to run, 4 shared"), "{plan}");
     assert_eq!(plan.matches("  gate-train ").count(), 1, "{plan}");
     assert!(plan.contains("(shared by all 3 points)"), "{plan}");
+    let first = ["run", "p.toml", "--quiet", "--until", "threshold-search"];
+    assert!(runner(folder.path(), "c", &first).status().unwrap().success());
+    let plan = runner(folder.path(), "c", &["plan", "p.toml", "--over", over]).output().unwrap();
+    let plan = text(&plan).0;
+    // init, gate-train and the search at 0.5 are there; the numbers add up to all stage uses.
+    assert!(plan.contains("3 points, 18 stage uses, 11 to run, 3 in the cache, 4 shared"), "{plan}");
 }
 
 #[test]
@@ -60,29 +66,7 @@ fn results_are_the_same_bytes_with_any_number_of_threads() {
 #[test]
 fn ten_mistakes_are_ten_errors_with_their_places() {
     let folder = tempfile::tempdir().unwrap();
-    let wrong = r#"sed = 3
-[data]
-set = "cifar12"
-[[stage]]
-kind = "init"
-arch = "vgg17"
-width = 0
-[[stage]]
-kind = "gate-trian"
-[[stage]]
-kind = "threshold-search"
-inputs.network = "inti"
-flops_ratio = 1.5
-[[stage]]
-kind = "prune"
-inputs.channels = "init"
-weights = 3
-[[stage]]
-kind = "retrain"
-epocs = 3
-[[stage]]
-kind = "init"
-"#;
+    let wrong = include_str!("fixtures/ten_mistakes.toml");
     std::fs::write(folder.path().join("p.toml"), wrong).unwrap();
     let output = runner(folder.path(), "c", &["plan", "p.toml"]).output().unwrap();
     let error = text(&output).1;

@@ -18,18 +18,25 @@ pub struct PipelineArgs {
     /// The pipeline file
     #[arg(value_name = "PIPELINE")]
     pub pipeline: PathBuf,
+    #[command(flatten)]
+    pub changes: ChangeArgs,
+}
 
+/// Changes to a pipeline file.
+#[derive(Debug, Clone, Args)]
+pub struct ChangeArgs {
     /// Change a value of the file for this call: STAGE.KEY=VALUE, data.KEY=VALUE or seed=N (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
-    /// Sweep over values: STAGE.KEY=A,B,C or seed=1..3 (repeatable: all combinations)
+    /// Sweep a value: a point for each of KEY=A,B,C, of the integers seed=1..3 (both ends included) or of
+    /// KEY="0.1..0.9 step 0.1" (repeatable: a point for each combination)
     #[arg(long = "over", value_name = "KEY=VALUES")]
     pub over: Vec<String>,
 }
 
 /// Which stages are meant.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct SelectionArgs {
     /// Run this stage alone; what it needs must be in the cache (repeatable)
     #[arg(long, value_name = "STAGE")]

@@ -6,11 +6,14 @@
 mod args;
 mod completions;
 mod data;
+mod log;
 mod open;
 mod plan;
 mod progress;
 mod run;
 mod schema;
+mod show;
+mod status;
 mod style;
 mod summary;
 mod table;
@@ -38,6 +41,9 @@ const EXAMPLES: &str = "\
 Examples:
   runner run pipelines/quickstart.toml                  run what is stale
   runner plan pipelines/quickstart.toml                 what would run, and why
+  runner status pipelines/quickstart.toml               how every stage stands
+  runner log pipelines/quickstart.toml retrain          what happened in a stage
+  runner show pipelines/quickstart.toml retrain         what a stage gave, and where it came from
   runner run P.toml --set threshold-search.flops_ratio=0.3
   runner run P.toml --over threshold-search.flops_ratio=0.3,0.5,0.7
   runner data fetch cifar10                             download a data set";
@@ -52,6 +58,12 @@ enum Command {
     Table(table::TableArgs),
     /// List and download data sets
     Data(data::DataArgs),
+    /// Show how every stage stands: cached, stale, interrupted, running
+    Status(status::StatusArgs),
+    /// Show what happened in a stage: epochs, checkpoints, resumes, failures
+    Log(log::LogArgs),
+    /// Show a result: its tensors, structure, metrics and where it came from
+    Show(show::ShowArgs),
     /// Print the JSON Schema of the pipeline file, or its reference page
     Schema(schema::SchemaArgs),
     /// Print shell completions
@@ -66,6 +78,9 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Data(args) => data::run(&args),
+        Command::Status(args) => status::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Log(args) => log::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Show(args) => show::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Schema(args) => schema::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => {
             completions::run(&args);

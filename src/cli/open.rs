@@ -31,8 +31,8 @@ impl Opened {
     /// # Errors
     /// Mistakes in the file, all of them; a cache that cannot be opened.
     pub fn new(pipeline: &PipelineArgs, cache: &CacheArgs) -> Result<Self> {
-        let loaded = pipeline::load(&pipeline.pipeline, &pipeline.set, stages::catalog())?;
-        let points = loaded.points(&pipeline.over)?;
+        let loaded = pipeline::load(&pipeline.pipeline, &pipeline.changes.set, stages::catalog())?;
+        let points = loaded.points(&pipeline.changes.over)?;
         let graph = Graph::new(&points)?;
         let store = Store::open(&cache.cache)?;
         let data = DataIdentities::new(Some(store.data_memo()));

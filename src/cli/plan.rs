@@ -8,6 +8,7 @@ use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::style::{FAINT, REUSED, STAGE, STALE, paint};
 use crate::plan::{Entry, Graph, Node, Plan, Verdict};
+use crate::report::format::plural;
 
 /// Show what would run, and why
 #[derive(Debug, Args)]
@@ -49,28 +50,30 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     Ok(())
 }
 
-/// One sentence: how much there is to do.
+/// One sentence: how much there is to do. Of a sweep, the numbers behind the first comma add up to all stage uses.
 pub fn headline(name: &str, graph: &Graph, plan: &Plan) -> String {
     let stages = graph.nodes.len();
     let to_run = plan.to_run();
     let cached = plan.entries.iter().filter(|entry| entry.record().is_some()).count();
-    let work = match (to_run, cached) {
-        (0, _) => format!("nothing to run, {cached} of {} in the cache", plural(stages, "stage")),
-        (_, 0) => format!("{to_run} to run"),
-        _ => format!("{to_run} to run, {cached} in the cache"),
+    let left = stages - to_run - cached;
+    let counts = [(cached, "in the cache"), (left, "not selected")];
+    let also = |word: &mut String| {
+        for (count, what) in counts.iter().filter(|(count, _)| *count > 0) {
+            *word += &format!(", {count} {what}");
+        }
     };
     if graph.points.len() > 1 {
         let uses = graph.stage_uses();
-        let shared = uses - stages;
-        let points = graph.points.len();
-        format!("{name}: {points} points, {uses} stage uses, {stages} different ({shared} shared): {work}")
-    } else {
-        format!("{name}: {}: {work}", plural(stages, "stage"))
+        let mut words = format!("{} points, {uses} stage uses, {to_run} to run", graph.points.len());
+        also(&mut words);
+        return format!("{name}: {words}, {} shared", uses - stages);
     }
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    let mut words = format!("{to_run} to run");
+    also(&mut words);
+    if to_run == 0 {
+        words = format!("nothing to run, {cached} of {stages} in the cache");
+    }
+    format!("{name}: {}: {words}", plural(stages, "stage"))
 }
 
 fn line(graph: &Graph, node: &Node, entry: &Entry, width: usize) -> String {
@@ -96,7 +99,7 @@ fn line(graph: &Graph, node: &Node, entry: &Entry, width: usize) -> String {
 }
 
 /// Which points a node belongs to, if not to all.
-fn points(graph: &Graph, node: &Node) -> String {
+pub fn points(graph: &Graph, node: &Node) -> String {
     let all = graph.points.len();
     if all == 1 {
         return String::new();

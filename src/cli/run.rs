@@ -1,6 +1,5 @@
 //! `runner run`: run what is stale.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -67,7 +66,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     } else if args.quiet {
         Box::new(Quiet)
     } else {
-        Box::new(Terminal::new(std::io::stderr().is_terminal()))
+        Box::new(Terminal::on_stderr())
     };
     if let Some(message) = opened_device.warning {
         reporter.report(&Stamped::now(Event::Warning { message }));

@@ -15,9 +15,63 @@ pub const BAD: Style = AnsiColor::Red.on_default().bold();
 /// Side remarks.
 pub const FAINT: Style = Style::new().dimmed();
 
+/// One cell of [`columns`].
+#[derive(Debug, Clone)]
+pub struct Cell {
+    text: String,
+    style: Style,
+    right: bool,
+}
+
+impl Cell {
+    /// A cell of plain text, at the left.
+    pub fn left(text: impl Into<String>) -> Self {
+        Self { text: text.into(), style: Style::new(), right: false }
+    }
+
+    /// A number, at the right.
+    pub fn right(text: impl Into<String>) -> Self {
+        Self { right: true, ..Self::left(text) }
+    }
+
+    /// The same in a style.
+    #[must_use]
+    pub fn style(self, style: Style) -> Self {
+        Self { style, ..self }
+    }
+}
+
+/// Rows of cells as aligned lines, two blanks between columns and before the first.
+pub fn columns(rows: &[Vec<Cell>]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.text.chars().count());
+        }
+    }
+    let mut out = String::new();
+    for row in rows {
+        // What is empty at the end leaves no blanks behind.
+        let length = row.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
+        for (at, (cell, width)) in row[..length].iter().zip(&widths).enumerate() {
+            let blanks = " ".repeat(width - cell.text.chars().count());
+            let text = paint(cell.style, &cell.text);
+            out += "  ";
+            match (cell.right, at + 1 == length) {
+                (true, _) => out.extend([blanks.as_str(), &text]),
+                (false, true) => out += &text,
+                (false, false) => out.extend([text.as_str(), &blanks]),
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
 /// `text` in a style.
 pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
-    format!("{style}{text}{style:#}")
+    if style.is_plain() { text.to_string() } else { format!("{style}{text}{style:#}") }
 }
 
 /// Errors are drawn with their source snippets, and as wide as the terminal up to 100 columns.

@@ -1,15 +1,19 @@
 //! The table at the end of a run.
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
+use std::fmt::{Display, Write};
 
+use super::style::{Cell, FAINT, STAGE, columns, paint};
 use crate::plan::Graph;
-use crate::report::format::{bytes, count, percent};
-use crate::report::{PointSummary, summarise};
+use crate::report::format::{bytes, count, number, percent};
+use crate::report::{NetworkRow, PointSummary, summarise};
 use crate::store::{Record, Store};
+
+/// Layers side by side: so many fit into 80 columns.
+const SIDE_BY_SIDE: usize = 8;
 
 /// Prints the networks of every point: cost, accuracy, channels, and where they are.
 pub fn print(graph: &Graph, store: &Store, records: &[Option<Record>]) {
+    let mut any = None;
     for point in &graph.points {
         let summary = summarise(graph, point, records);
         if summary.networks.is_empty() {
@@ -17,43 +21,146 @@ pub fn print(graph: &Graph, store: &Store, records: &[Option<Record>]) {
         }
         anstream::println!();
         if !point.label.is_empty() {
-            anstream::println!("{}", point.name());
+            anstream::println!("{}", paint(STAGE, point.name()));
         }
-        networks(&summary, store);
+        anstream::print!("{}", text(&summary, store));
+        any = summary.networks.last().map(|row| row.object.to_string());
+    }
+    if let Some(hash) = any.as_deref().and_then(|hash| hash.get(..12)) {
+        let words = format!("runner show {hash} shows its tensors and where it came from");
+        anstream::println!("\n{}", paint(FAINT, words));
     }
 }
 
-fn networks(summary: &PointSummary, store: &Store) {
-    let mut table = Table::new();
-    table.load_preset(NOTHING);
-    table.set_header(["network", "FLOPs", "", "parameters", "size", "test accuracy"]);
-    for row in &summary.networks {
-        table.add_row([
-            row.name.clone(),
-            count(row.macs),
-            percent(row.macs_share),
-            count(row.parameters),
-            bytes(row.bytes),
-            row.accuracy.map_or("not evaluated".to_owned(), percent),
-        ]);
+fn text(summary: &PointSummary, store: &Store) -> String {
+    let mut text = networks(&summary.networks);
+    if let Some(search) = summary.search {
+        let _ = writeln!(
+            text,
+            "\n  {} of the FLOPs kept ({} wanted), threshold {}",
+            percent(search.achieved_ratio),
+            percent(search.wanted_ratio),
+            number(search.threshold)
+        );
     }
-    for column in 1..6 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    anstream::println!("{table}");
     let slim = summary.networks.iter().rev().find(|row| row.channels != summary.channels_full);
     if let Some(slim) = slim.filter(|slim| slim.channels.len() == summary.channels_full.len()) {
-        let pairs: Vec<String> = slim
-            .channels
-            .iter()
-            .zip(&summary.channels_full)
-            .map(|(kept, all)| format!("{kept}/{all}"))
-            .collect();
-        anstream::println!(" channels kept  {}", pairs.join(" "));
+        let layers = channels(&slim.channels, Some(&summary.channels_full));
+        let _ = write!(text, "\n  {}\n{layers}", paint(STAGE, "channels kept"));
     }
-    for row in &summary.networks {
-        anstream::println!(" {}  {}", row.name, store.object_path(&row.object).display());
+    text.push('\n');
+    let row = |row: &NetworkRow| {
+        let hash = row.object.to_string();
+        let short = hash.get(..12).unwrap_or(&hash).to_owned();
+        // A pattern that a shell completes to the one file: the whole name is wider than a terminal.
+        let folder = store.object_path(&row.object).parent().map(|folder| folder.join(&short));
+        let pattern = folder.map_or(String::new(), |path| format!("{}*", path.display()));
+        vec![Cell::left(row.name()), Cell::left(short), Cell::left(pattern).style(FAINT)]
+    };
+    text + &columns(&summary.networks.iter().map(row).collect::<Vec<_>>())
+}
+
+fn networks(rows: &[NetworkRow]) -> String {
+    let head = |text: &str| Cell::right(text).style(FAINT);
+    let compared = rows.iter().any(|row| row.difference.is_some());
+    let mut table = vec![vec![
+        Cell::left("network").style(FAINT),
+        head("FLOPs"),
+        head(""),
+        head("params"),
+        head("size"),
+        head("accuracy"),
+        head(if compared { "vs full" } else { "" }),
+    ]];
+    for row in rows {
+        let difference = row.difference.map_or(String::new(), |d| format!("{:+.2} pt", d * 100.0));
+        table.push(vec![
+            Cell::left(row.name()).style(STAGE),
+            Cell::right(count(row.macs)),
+            Cell::right(percent(row.macs_share)),
+            Cell::right(count(row.parameters)),
+            Cell::right(bytes(row.bytes)),
+            Cell::right(row.accuracy.map_or("-".to_owned(), percent)),
+            Cell::right(difference),
+        ]);
+    }
+    columns(&table)
+}
+
+/// Channels of every convolution, and of how many they are what is kept.
+pub fn channels<T: Copy + Display>(kept: &[T], full: Option<&[T]>) -> String {
+    let mut text = String::new();
+    let label = if full.is_some() { "kept" } else { "channels" };
+    for start in (0..kept.len()).step_by(SIDE_BY_SIDE) {
+        let end = (start + SIDE_BY_SIDE).min(kept.len());
+        let row = |label: &str, cells: &mut dyn Iterator<Item = String>| {
+            let label = Cell::left(format!("{label:9}")).style(FAINT);
+            // As wide as the widest layer, so that the blocks stand under each other.
+            let cells = cells.map(|cell| Cell::right(format!("{cell:>4}")));
+            std::iter::once(label).chain(cells).collect::<Vec<_>>()
+        };
+        let mut rows = vec![row("layer", &mut (start + 1..=end).map(|layer| layer.to_string()))];
+        rows.push(row(label, &mut kept[start..end].iter().map(ToString::to_string)));
+        if let Some(full) = full.and_then(|full| full.get(start..end)) {
+            rows.push(row("of", &mut full.iter().map(ToString::to_string)));
+        }
+        text += &columns(&rows);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::summary::Search;
+    use crate::store::ObjectHash;
+
+    fn row(stage: &str, outputs: &[&str], channels: &[u64], accuracy: Option<f64>) -> NetworkRow {
+        let full = channels[0] == 64;
+        NetworkRow {
+            stage: stage.to_owned(),
+            outputs: outputs.iter().map(|&output| output.to_owned()).collect(),
+            one_of_many: stage != "init",
+            macs: if full { 398_136_320 } else { 198_900_000 },
+            macs_share: if full { 1.0 } else { 0.4996 },
+            parameters: if full { 20_040_522 } else { 6_100_000 },
+            bytes: if full { 80_200_000 } else { 24_500_000 },
+            accuracy,
+            difference: accuracy.filter(|_| !full).map(|accuracy| accuracy - 0.9351),
+            loss: None,
+            channels: channels.to_vec(),
+            object: ObjectHash::of(format!("{stage}{outputs:?}").as_bytes()),
+        }
+    }
+
+    fn drawn(networks: Vec<NetworkRow>, channels_full: &[u64]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let search = Some(Search { wanted_ratio: 0.5, achieved_ratio: 0.4996, threshold: 0.03125 });
+        let summary =
+            PointSummary { label: Vec::new(), networks, channels_full: channels_full.to_vec(), search };
+        let text = anstream::adapter::strip_str(&text(&summary, &store)).to_string();
+        let text = text.replace(&folder.path().display().to_string(), "cache");
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        text
+    }
+
+    #[test]
+    fn sixteen_layers_and_a_trained_full_network_are_readable_side_by_side() {
+        let full = [64, 64, 128, 128, 256, 256, 256, 256, 512, 512, 512, 512, 512, 512, 512, 512];
+        let slim = [33, 64, 101, 128, 199, 201, 187, 230, 301, 287, 240, 198, 154, 120, 96, 143];
+        let networks = vec![
+            row("full", &["best"], &full, Some(0.9351)),
+            row("full", &["last"], &full, Some(0.9347)),
+            row("retrain", &["best", "last"], &slim, Some(0.9302)),
+        ];
+        insta::assert_snapshot!(drawn(networks, &full));
+    }
+
+    #[test]
+    fn an_untrained_full_network_is_not_measured() {
+        let networks =
+            vec![row("init", &["network"], &[64, 64], None), row("retrain", &["best"], &[33, 1], None)];
+        insta::assert_snapshot!(drawn(networks, &[64, 64]));
     }
 }

@@ -1,13 +1,12 @@
 //! `runner table`: a study as a table, over points and seeds.
 
+use anstyle::Style;
 use clap::{Args, ValueEnum};
-use comfy_table::presets::{ASCII_MARKDOWN, NOTHING};
-use comfy_table::{CellAlignment, Table};
 use miette::{IntoDiagnostic, Result, miette};
 
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
-use super::style::{FAINT, paint};
+use super::style::{Cell, FAINT, columns, paint};
 use crate::report::format::{bytes, count, percent, seconds};
 use crate::report::{Grouping, Mean, Metric, Row, observations, rows, seconds_shared};
 
@@ -103,16 +102,12 @@ pub fn run(args: &TableArgs) -> Result<()> {
         Format::Json => anstream::println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?),
         Format::Csv => csv(&rows, &metrics)?,
         Format::Latex => anstream::println!("{}", latex(&header(&rows, &metrics), &cells(&rows, &metrics))),
-        Format::Text | Format::Markdown => {
-            let mut table = Table::new();
-            table.load_preset(if args.format == Format::Text { NOTHING } else { ASCII_MARKDOWN });
-            let header = header(&rows, &metrics);
-            let names = names(&rows).len();
-            table.set_header(&header).add_rows(cells(&rows, &metrics));
-            for column in table.column_iter_mut().skip(names) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-            anstream::println!("{table}");
+        Format::Text => anstream::println!(
+            "{}",
+            text(&header(&rows, &metrics), &cells(&rows, &metrics), names(&rows).len())
+        ),
+        Format::Markdown => {
+            anstream::println!("{}", markdown(&header(&rows, &metrics), &cells(&rows, &metrics)));
         }
     }
     notes(&opened, &plan, &records);
@@ -204,6 +199,28 @@ fn cell(metric: Metric, mean: Mean) -> String {
         Some(sd) if write(sd) != write(0.0) => format!("{} ± {}", write(mean.mean), write(sd)),
         _ => write(mean.mean),
     }
+}
+
+/// Columns; the first `names` hold words, the others numbers.
+fn text(header: &[String], rows: &[Vec<String>], names: usize) -> String {
+    let line = |cells: &[String], style| {
+        let cell = |(column, text): (usize, &String)| {
+            let cell = if column < names { Cell::left(text) } else { Cell::right(text) };
+            cell.style(style)
+        };
+        cells.iter().enumerate().map(cell).collect::<Vec<_>>()
+    };
+    let lines: Vec<Vec<Cell>> =
+        std::iter::once(line(header, FAINT)).chain(rows.iter().map(|row| line(row, Style::new()))).collect();
+    columns(&lines)
+}
+
+fn markdown(header: &[String], rows: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
+    let rule = format!("|---|{}", "--:|".repeat(header.len().saturating_sub(1)));
+    let mut lines = vec![line(header), rule];
+    lines.extend(rows.iter().map(|row| line(row)));
+    lines.join("\n")
 }
 
 /// Plain numbers, one column each for mean and standard deviation.

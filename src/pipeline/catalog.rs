@@ -1,6 +1,6 @@
-//! What a pipeline may contain, and the editors' schema and reference page made from it.
+//! What a pipeline may contain.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// An input of a stage kind.
 #[derive(Debug)]
@@ -50,102 +50,110 @@ pub struct Catalog {
     pub kinds: Vec<KindSchema>,
     /// The JSON Schema of `[data]`.
     pub data: Value,
+    /// The JSON Schema of the keys at the top.
+    pub top: Value,
 }
 
 impl Catalog {
+    /// A catalog of these kinds, whose schemas are as `schemars` makes them.
+    pub fn new(mut kinds: Vec<KindSchema>, data: &Value) -> Self {
+        for kind in &mut kinds {
+            kind.parameters = plain(&kind.parameters);
+        }
+        let top = json!({"type": "object", "properties": {
+            "name": {"type": "string", "description": "Shown to people; never hashed."},
+            "description": {"type": "string", "description": "What the pipeline is for; never hashed."},
+            "seed": {"type": "integer", "minimum": 0, "default": 0,
+                "description": "The seed of every random number, where a stage has none of its own."},
+        }});
+        Self { kinds, data: plain(data), top }
+    }
+
     /// The kind of this name.
     pub fn kind(&self, name: &str) -> Option<&KindSchema> {
         self.kinds.iter().find(|kind| kind.name == name)
     }
 }
 
-/// The JSON Schema of a whole pipeline file.
-pub fn schema(catalog: &Catalog) -> Value {
-    let mut definitions = serde_json::Map::new();
-    let mut lift = |schema: &Value| {
-        let mut schema = schema.clone();
-        if let Some(table) = schema.as_object_mut() {
-            table.remove("$schema");
-            if let Some(Value::Object(inner)) = table.remove("$defs") {
-                definitions.extend(inner);
-            }
-        }
-        schema
+/// A schema without references, alternatives and null, which TOML does not have. What is left are types, ranges,
+/// choices (`enum`, with their meanings in `enumDescriptions`) and the defaults that hold *here*: those of a
+/// nested table are what the outer table says, not what its type says.
+fn plain(root: &Value) -> Value {
+    let default = root.get("default").cloned().unwrap_or(Value::Null);
+    simplify(root, root, &default)
+}
+
+fn simplify(root: &Value, schema: &Value, default: &Value) -> Value {
+    let found = resolve(root, schema);
+    let mut out = Map::new();
+    let description = schema.get("description").or_else(|| found.get("description"));
+    if let Some(description) = description.and_then(Value::as_str) {
+        out.insert("description".into(), description.replace('\n', " ").into());
+    }
+    let kind = match &found["type"] {
+        Value::Array(types) => types.iter().find(|kind| *kind != "null").cloned().unwrap_or(Value::Null),
+        other => other.clone(),
     };
-    let data = lift(&catalog.data);
-    let stages: Vec<Value> = catalog
-        .kinds
-        .iter()
-        .map(|kind| {
-            let mut stage = lift(&kind.parameters);
-            let roles: serde_json::Map<String, Value> = kind
-                .inputs
-                .iter()
-                .map(|input| (input.role.to_owned(), json!({"type": "string", "description": input.doc})))
-                .collect();
-            stage["properties"]["kind"] = json!({"const": kind.name, "description": kind.summary});
-            stage["properties"]["name"] = json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]*$"});
-            stage["properties"]["inputs"] =
-                json!({"type": "object", "properties": roles, "additionalProperties": false});
-            stage["required"] = json!(["kind"]);
-            stage
-        })
-        .collect();
-    json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A pipeline of runner",
-        "type": "object",
-        "additionalProperties": false,
-        "required": ["stage"],
-        "properties": {
-            "name": {"type": "string", "description": "Shown to people; never hashed."},
-            "description": {"type": "string"},
-            "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "The seed of every random number."},
-            "data": data,
-            "stage": {"type": "array", "minItems": 1, "items": {"oneOf": stages}},
-        },
-        "$defs": definitions,
-    })
+    if let Some(properties) = found["properties"].as_object() {
+        let inner = properties.iter().map(|(key, property)| {
+            let own = default.get(key).or_else(|| property.get("default")).unwrap_or(&Value::Null);
+            (key.clone(), simplify(root, property, own))
+        });
+        let inner: Map<String, Value> = inner.collect();
+        out.insert("type".into(), "object".into());
+        out.insert("properties".into(), Value::Object(inner));
+        out.insert("additionalProperties".into(), false.into());
+        return Value::Object(out);
+    }
+    let (choices, meanings) = choices(found);
+    if choices.is_empty() {
+        out.insert("type".into(), kind);
+    } else {
+        out.insert("type".into(), "string".into());
+        out.insert("enum".into(), choices.into());
+        out.insert("enumDescriptions".into(), meanings.into());
+    }
+    for bound in ["minimum", "maximum"] {
+        if let Some(number) = found.get(bound) {
+            out.insert(bound.into(), number.clone());
+        }
+    }
+    if found["items"].is_object() {
+        out.insert("items".into(), simplify(root, &found["items"], &Value::Null));
+    }
+    if !default.is_null() {
+        out.insert("default".into(), default.clone());
+    }
+    Value::Object(out)
 }
 
-/// The reference page of the pipeline file, in Markdown.
-pub fn reference(catalog: &Catalog) -> String {
-    let mut page = String::from(
-        "# The pipeline file\n\nMade by `runner schema --markdown`; the schema for editors is `pipelines/pipeline.schema.json`.\n\n\
-         At the top stand `name`, `description` and `seed` (0 by default). Every `[[stage]]` has a `kind`, a `name` (by default its kind), its `inputs` \
-         (`inputs.ROLE = \"stage\"` or `\"stage.output\"`) and the parameters of its kind.\n\n## `[data]`\n\n",
-    );
-    page += &table(&catalog.data);
-    for kind in &catalog.kinds {
-        page += &format!("\n## `{}`\n\nTo {}.\n\n", kind.name, kind.summary);
-        for input in kind.inputs {
-            let need = if input.required { "" } else { " (optional)" };
-            page += &format!("- input `{}`{need}: {}\n", input.role, input.doc);
-        }
-        for output in kind.outputs {
-            page += &format!("- output `{}`: {}\n", output.name, output.doc);
-        }
-        page += "\n";
-        page += &table(&kind.parameters);
+/// What a reference, or the one alternative that is not null, stands for.
+fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    if let Some(path) = schema["$ref"].as_str().and_then(|path| path.strip_prefix('#')) {
+        return root.pointer(path).map_or(schema, |found| resolve(root, found));
     }
-    page
+    let options = schema["anyOf"].as_array().map_or(&[][..], Vec::as_slice);
+    match options.iter().find(|option| option["type"] != "null") {
+        Some(option) => resolve(root, option),
+        None => schema,
+    }
 }
 
-fn table(schema: &Value) -> String {
-    let mut rows = String::from("| key | default | range | meaning |\n|---|---|---|---|\n");
-    let Some(properties) = schema["properties"].as_object() else { return rows };
-    for (key, property) in properties {
-        let default = match &property["default"] {
-            Value::Null => "unset".to_owned(),
-            value => format!("`{value}`"),
-        };
-        let bound = |name: &str| property[name].as_f64().map_or(String::new(), |bound| bound.to_string());
-        let range = match (bound("minimum"), bound("maximum")) {
-            (low, high) if low.is_empty() && high.is_empty() => String::new(),
-            (low, high) => format!("{low} to {high}"),
-        };
-        let meaning = property["description"].as_str().unwrap_or_default().replace('\n', " ");
-        rows += &format!("| `{key}` | {default} | {range} | {meaning} |\n");
+/// The words that a value may be, with their meanings.
+fn choices(schema: &Value) -> (Vec<String>, Vec<String>) {
+    let words = |schema: &Value| -> Vec<String> {
+        let listed = schema["enum"].as_array().map_or(&[][..], Vec::as_slice);
+        listed.iter().chain(schema.get("const")).filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let alone = words(schema);
+    if !alone.is_empty() {
+        let meanings = vec![String::new(); alone.len()];
+        return (alone, meanings);
     }
-    rows
+    let options = schema["oneOf"].as_array().map_or(&[][..], Vec::as_slice);
+    let pairs = options.iter().flat_map(|option| {
+        let meaning = option["description"].as_str().unwrap_or_default().replace('\n', " ");
+        words(option).into_iter().map(move |word| (word, meaning.clone()))
+    });
+    pairs.unzip()
 }

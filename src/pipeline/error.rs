@@ -1,8 +1,27 @@
-//! Mistakes in a pipeline file, with their places.
+//! Mistakes in a pipeline file or in a change of it, with their places.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
+
+/// A text in which mistakes are shown: a file, or an option of the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name: a path, `--set`, `--over`.
+    pub name: String,
+    /// The text.
+    pub text: String,
+}
+
+/// A place in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The text.
+    pub source: Arc<Source>,
+    /// The bytes of it.
+    pub span: Range<usize>,
+}
 
 /// One mistake.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -11,31 +30,27 @@ pub struct Mistake {
     message: String,
     #[source_code]
     source_code: NamedSource<String>,
-    #[label("{label}")]
+    #[label("here")]
     span: SourceSpan,
-    label: String,
     #[help]
     help: Option<String>,
 }
 
 impl Mistake {
-    /// A mistake at `span` of the text `source` called `name`.
-    pub fn new(name: &str, source: &str, span: Range<usize>, message: impl Into<String>) -> Self {
+    /// A mistake at `place`; an empty `help` is none.
+    pub fn new(place: &Place, message: impl Into<String>, help: impl Into<String>) -> Self {
+        let (source, help) = (&place.source, help.into());
         Self {
             message: message.into(),
-            source_code: NamedSource::new(name, source.to_owned()).with_language("toml"),
-            span: span.into(),
-            label: "here".to_owned(),
-            help: None,
+            source_code: NamedSource::new(&source.name, source.text.clone()).with_language("toml"),
+            span: place.span.clone().into(),
+            help: (!help.is_empty()).then_some(help),
         }
     }
 
-    /// Says what to do.
-    #[must_use]
-    pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        let help = help.into();
-        self.help = (!help.is_empty()).then_some(help);
-        self
+    /// Where it begins.
+    pub(super) fn offset(&self) -> usize {
+        self.span.offset()
     }
 }
 
@@ -51,22 +66,35 @@ pub enum PipelineError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Mistakes in it.
-    #[error("{path} has {}", if mistakes.len() == 1 { "a mistake".to_owned() } else { format!("{} mistakes", mistakes.len()) })]
-    Mistakes {
+    /// The file is no text.
+    #[error("the pipeline file {path} is no text: byte {at} is not UTF-8")]
+    #[diagnostic(help("give the path of a TOML file, such as pipelines/quickstart.toml"))]
+    NoText {
         /// Its path.
         path: String,
+        /// The first byte that is not UTF-8, from 0.
+        at: usize,
+    },
+    /// Mistakes in it.
+    #[error("{place} has {}", if mistakes.len() == 1 { "a mistake".to_owned() } else { format!("{} mistakes", mistakes.len()) })]
+    Mistakes {
+        /// The file's path, or the command line.
+        place: String,
         /// All of them.
         #[related]
         mistakes: Vec<Mistake>,
     },
-    /// A change on the command line that cannot be read.
-    #[error("`{text}` is no change: {reason}")]
-    #[diagnostic(help("write --set STAGE.KEY=VALUE, --set data.KEY=VALUE or --set seed=N"))]
-    Override {
+    /// An option that changes the pipeline and cannot be read.
+    #[error("`{option} {text}` cannot be used: {reason}")]
+    #[diagnostic(help("{help}"))]
+    Option {
+        /// `--set` or `--over`.
+        option: &'static str,
         /// What was written.
         text: String,
         /// What is wrong.
         reason: String,
+        /// How it is written.
+        help: &'static str,
     },
 }

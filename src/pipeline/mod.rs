@@ -1,14 +1,26 @@
 //! The pipeline file as checked values.
 //!
 //! This room knows no stage kinds. It gets a [`Catalog`] of them, with the JSON Schema of each kind's parameters, and checks
-//! the file against it, so that a range or a default is declared once, on the Rust type. All mistakes
-//! of a file are reported together, each with its place.
+//! the file against it, so that a range or a default is declared once, on the Rust type. Changes of the command line
+//! ([`load`]'s `--set`, [`Pipeline::points`]' `--over`) go through the same checks. All mistakes are reported together,
+//! each with its place in the file or in the option.
 
 mod catalog;
+mod change;
 mod check;
 mod error;
 mod file;
+mod order;
+mod reference;
+mod schema;
+mod stages;
+mod sweep;
 
-pub use catalog::{Catalog, InputRole, KindSchema, OutputRole, reference, schema};
-pub use error::{Mistake, PipelineError};
-pub use file::{InputRef, Pipeline, Point, StageDecl, load};
+pub use catalog::{Catalog, InputRole, KindSchema, OutputRole};
+pub use check::nearest;
+pub use error::{Mistake, PipelineError, Place, Source};
+pub use file::{Pipeline, load, parse};
+pub use reference::reference;
+pub use schema::schema;
+pub use stages::{InputRef, StageDecl};
+pub use sweep::Point;

@@ -147,7 +147,12 @@ fn entry(
         }
     }
     let current = Current { node, data, inputs: &inputs, givers: &givers };
-    found.extend(why(graph, store, pipeline, &current, missing, &found)?);
+    let more = why(graph, store, pipeline, &current, missing, &found)?;
+    if more == [Reason::NeverRun] {
+        // That its inputs are new as well is no further reason.
+        found.retain(|reason| *reason == Reason::Forced);
+    }
+    found.extend(more);
     let resumes = match fingerprint {
         Some(fingerprint) => store.has_partial(&fingerprint),
         None => false,
@@ -230,29 +235,20 @@ fn selected(graph: &Graph, selection: &Selection) -> Result<BTreeSet<NodeId>, Pl
     Ok(chosen)
 }
 
-fn named(graph: &Graph, option: &'static str, names: &[String]) -> Result<BTreeSet<NodeId>, PlanError> {
+/// The nodes that stages of these names stand for; `option` is who asks.
+///
+/// # Errors
+/// A name that the pipeline does not have.
+pub fn named(graph: &Graph, option: &'static str, names: &[String]) -> Result<BTreeSet<NodeId>, PlanError> {
     let mut found = BTreeSet::new();
     for name in names {
         let mut nodes = graph.points.iter().filter_map(|point| point.node(name)).peekable();
         if nodes.peek().is_none() {
-            return Err(unknown(graph, option, name));
+            let stages = graph.points.iter().flat_map(|point| &point.stages).map(|(name, _)| name.as_str());
+            let help = crate::pipeline::nearest(name, stages);
+            return Err(PlanError::UnknownStage { option, name: name.clone(), help });
         }
         found.extend(nodes);
     }
     Ok(found)
-}
-
-fn unknown(graph: &Graph, option: &'static str, name: &str) -> PlanError {
-    let stages: BTreeSet<&str> =
-        graph.points.iter().flat_map(|point| point.stages.iter().map(|(name, _)| name.as_str())).collect();
-    let nearest =
-        stages.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    let all = stages.iter().copied().collect::<Vec<_>>().join(", ");
-    let help = match nearest {
-        Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.75 => {
-            format!("did you mean `{nearest}`? its stages are {all}")
-        }
-        _ => format!("its stages are {all}"),
-    };
-    PlanError::UnknownStage { option, name: name.to_owned(), help }
 }

@@ -138,11 +138,12 @@ impl Builder {
     }
 
     fn data(&mut self, pipeline: &Pipeline) -> Result<usize, PlanError> {
-        let text = pipeline.data.to_string();
+        let written = serde_json::Value::Object(pipeline.data.clone());
+        let text = written.to_string();
         if let Some(&index) = self.data.get(&text) {
             return Ok(index);
         }
-        let params: DataParams = serde_json::from_value(pipeline.data.clone())
+        let params: DataParams = serde_json::from_value(written)
             .map_err(|error| pipeline.error_at("data", "", error.to_string(), "see `runner schema`"))?;
         params
             .check()

@@ -28,10 +28,10 @@ mod graph;
 mod identity;
 mod reason;
 
-pub use assess::{Assessment, Entry, Plan, Selection, Verdict, assess};
+pub use assess::{Assessment, Entry, Plan, Selection, Verdict, assess, named};
 pub use graph::{Edge, Graph, Node, NodeId, PointNodes, Use};
 pub use identity::{DataIdentities, fingerprint};
-pub use reason::{Reason, reasons};
+pub use reason::{Reason, flat, reasons};
 
 use miette::Diagnostic;
 

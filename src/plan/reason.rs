@@ -127,9 +127,7 @@ pub fn reasons(last: &LastRun, current: &Current<'_>) -> Vec<Reason> {
 
 /// Compares two parameter tables key by key, nested tables with dotted keys.
 fn parameters(before: &Value, now: &Value, found: &mut Vec<Reason>) {
-    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
-    flatten("", before, &mut old);
-    flatten("", now, &mut new);
+    let (old, new) = (flat(before), flat(now));
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     for key in keys {
         // A stage's own seed is reported as the seed.
@@ -143,6 +141,13 @@ fn parameters(before: &Value, now: &Value, found: &mut Vec<Reason>) {
             to: word(new.get(key)),
         });
     }
+}
+
+/// A table of parameters as dotted keys and words; without what is unset.
+pub fn flat(table: &Value) -> BTreeMap<String, String> {
+    let mut words = BTreeMap::new();
+    flatten("", table, &mut words);
+    words
 }
 
 fn flatten(prefix: &str, value: &Value, into: &mut BTreeMap<String, String>) {

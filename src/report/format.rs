@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 /// A count with a decimal prefix: `398.14 M`.
 pub fn count(value: u64) -> String {
     const PREFIXES: [(f64, &str); 3] = [(1e9, " G"), (1e6, " M"), (1e3, " k")];
@@ -55,6 +58,39 @@ pub fn seconds(seconds: f64) -> String {
     format!("{} h {:02} min", minutes / 60, minutes % 60)
 }
 
+/// A time of this place: `2026-11-24 20:31:05`.
+pub fn when(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// As [`when`], to the minute.
+pub fn minute(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+/// A few digits of a number, whatever its size: `0.5`, `-1.234e-5`, `1200`.
+pub fn number(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    if (1e-3..1e6).contains(&size) {
+        let digits = 3usize.saturating_sub(size.log10().floor().max(0.0) as usize) + usize::from(size < 0.1);
+        let text = format!("{value:.digits$}");
+        return if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            text
+        };
+    }
+    format!("{value:.3e}")
+}
+
+/// How many there are: `1 stage`, `6 stages`.
+pub fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +102,12 @@ mod tests {
         assert_eq!(count(5_504), "5.50 k");
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1_572_864), "1.50 MiB");
+    }
+
+    #[test]
+    fn numbers_have_a_few_digits_whatever_their_size() {
+        let words = [0.0, 0.5, -0.01234, 1.0, 12.3456, 1200.0, 3.2e-5, 1e9, -0.02].map(number);
+        assert_eq!(words, ["0", "0.5", "-0.0123", "1", "12.35", "1200", "3.200e-5", "1.000e9", "-0.02"]);
     }
 
     #[test]

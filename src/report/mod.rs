@@ -1,10 +1,16 @@
-//! Tables for people, made from records.
+//! What was found, made from records, logs and objects: values that the command line and pages draw.
 
+pub mod artifact;
+pub mod figure;
 pub mod format;
 mod statistics;
+pub mod status;
 pub mod summary;
 mod table;
 
+pub use artifact::{Artifact, Content, NoArtifact, Structure, TensorFigures};
+pub use figure::key_figure;
 pub use statistics::{Difference, Mean};
+pub use status::{StageStatus, State, status};
 pub use summary::{NetworkRow, PointSummary, summarise};
 pub use table::{Grouping, Metric, Observation, Row, observations, rows, seconds_shared};

@@ -49,19 +49,14 @@ pub fn kind(name: &str) -> Option<&'static Kind> {
 
 /// The kinds as the pipeline room sees them: names, schemas and roles.
 pub fn catalog() -> Catalog {
-    Catalog {
-        kinds: KINDS
-            .iter()
-            .map(|kind| KindSchema {
-                name: kind.name,
-                summary: kind.summary,
-                parameters: (kind.schema)(),
-                inputs: kind.inputs,
-                outputs: kind.outputs,
-            })
-            .collect(),
-        data: schemars::schema_for!(crate::data::DataParams).to_value(),
-    }
+    let kinds = KINDS.iter().map(|kind| KindSchema {
+        name: kind.name,
+        summary: kind.summary,
+        parameters: (kind.schema)(),
+        inputs: kind.inputs,
+        outputs: kind.outputs,
+    });
+    Catalog::new(kinds.collect(), &schemars::schema_for!(crate::data::DataParams).to_value())
 }
 
 #[cfg(test)]

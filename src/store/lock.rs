@@ -55,6 +55,26 @@ impl Drop for StageLock {
 }
 
 impl Store {
+    /// Who holds the lock of a piece of work at this moment; `None` if nobody does.
+    ///
+    /// # Errors
+    /// The lock's file cannot be used.
+    pub fn holder(&self, fingerprint: &Fingerprint) -> Result<Option<Holder>, StoreError> {
+        let path = self.disk.root().join("locks").join(fingerprint.to_string());
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io("open the lock", &path)(error)),
+        };
+        // Shared, so that those who only look do not see each other.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(holder(&file))),
+            Err(TryLockError::Error(error)) if is_unsupported(&error) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(StoreError::io("look at the lock", &path)(error)),
+        }
+    }
+
     /// Takes the lock of a piece of work. While another runner holds it, `on_wait` is called again and again, and may
     /// give up: then there is no lock.
     ///

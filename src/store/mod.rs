@@ -23,6 +23,7 @@ mod crash;
 mod durable;
 mod error;
 mod faults;
+mod find;
 mod formats;
 mod lock;
 mod memory;

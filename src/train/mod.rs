@@ -12,7 +12,7 @@ mod trainer;
 pub use evaluate::{Evaluation, Half, evaluate, latency};
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerParams};
 pub use schedule::{ScheduleKind, ScheduleParams};
-pub use state::{EpochRecord, TrainState};
+pub use state::{EpochRecord, Figures, TrainState};
 pub use trainer::{Budget, Keep, Length, Objective, Run, Sparsity, Trained, train};
 
 use miette::Diagnostic;

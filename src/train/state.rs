@@ -49,6 +49,20 @@ pub struct Figures {
     pub best_epoch: Option<u64>,
 }
 
+impl Figures {
+    /// The figures of a state's file, without reading its tensors.
+    ///
+    /// # Errors
+    /// Bytes that are no state.
+    pub fn of_state(bytes: &[u8]) -> Result<Self, TrainError> {
+        let wrong = |error: &dyn std::fmt::Display| TrainError::State(error.to_string());
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(&error))?;
+        let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+        let json = json.ok_or_else(|| wrong(&"it has no figures"))?;
+        serde_json::from_str(json).map_err(|error| wrong(&error))
+    }
+}
+
 /// A state, free of any device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainState {
@@ -91,10 +105,7 @@ impl TrainState {
     /// Bytes that are no state.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TrainError> {
         let wrong = |error: safetensors::SafeTensorError| TrainError::State(error.to_string());
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(wrong)?;
-        let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-        let json = json.ok_or_else(|| TrainError::State("it has no figures".to_owned()))?;
-        let figures = serde_json::from_str(json).map_err(|error| TrainError::State(error.to_string()))?;
+        let figures = Figures::of_state(bytes)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(wrong)?;
         let network = Checkpoint::from_safetensors(tensors.tensor("network").map_err(wrong)?.data())?;
         let best = tensors.tensor("best").map_err(wrong)?;

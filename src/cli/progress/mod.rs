@@ -1,5 +1,6 @@
 //! Readers of the event stream: a terminal, JSON lines, silence.
 
+mod pace;
 mod terminal;
 
 pub use terminal::Terminal;

@@ -1,0 +1,105 @@
+//! `runner status`: how every stage stands.
+
+use anstyle::Style;
+use clap::Args;
+use miette::{IntoDiagnostic, Result};
+use serde_json::json;
+
+use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
+use super::open::Opened;
+use super::plan::points;
+use super::style::{BAD, Cell, FAINT, REUSED, STAGE, STALE, columns};
+use crate::plan::Graph;
+use crate::report::format::{minute, plural, seconds};
+use crate::report::{StageStatus, State, status};
+
+/// Show how every stage stands: cached, stale, interrupted, running
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  runner status pipelines/quickstart.toml
+  runner status pipelines/quickstart.toml --set gate-train.epochs=12
+  runner status pipelines/quickstart.toml --over threshold-search.flops_ratio=0.3,0.5,0.7 --json
+
+`runner plan` says in full why a stage would run.")]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pipeline: PipelineArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// Print the status as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the status.
+pub fn run(args: &StatusArgs) -> Result<()> {
+    let mut opened = Opened::new(&args.pipeline, &args.cache)?;
+    let plan = opened.plan(&SelectionArgs::default())?;
+    let stages = status(&opened.graph, &plan, &opened.store, &opened.identity)?;
+    let states = tally(&stages);
+    if args.json {
+        let states: serde_json::Map<String, serde_json::Value> =
+            states.iter().map(|(word, count)| (word.replace(' ', "-"), (*count).into())).collect();
+        let whole = json!({
+            "pipeline": opened.name,
+            "points": opened.graph.points.len(),
+            "states": states,
+            "stages": stages,
+        });
+        anstream::println!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
+        return Ok(());
+    }
+    anstream::println!("{}", headline(&opened.name, &opened.graph, &states));
+    let rows: Vec<Vec<Cell>> = opened
+        .graph
+        .nodes
+        .iter()
+        .zip(&stages)
+        .map(|(node, found)| row(found, points(&opened.graph, node)))
+        .collect();
+    anstream::print!("{}", columns(&rows));
+    Ok(())
+}
+
+/// How many stages are in which state.
+fn tally(stages: &[StageStatus]) -> Vec<(&'static str, usize)> {
+    const WORDS: [&str; 6] = ["running", "failed", "interrupted", "stale", "never run", "cached"];
+    let count = |word: &str| stages.iter().filter(|stage| stage.state.word() == word).count();
+    WORDS.into_iter().map(|word| (word, count(word))).filter(|(_, count)| *count > 0).collect()
+}
+
+/// One sentence: how many stages are in which state.
+fn headline(name: &str, graph: &Graph, states: &[(&str, usize)]) -> String {
+    let stages = plural(graph.nodes.len(), "stage");
+    let sweep = match graph.points.len() {
+        1 => String::new(),
+        points => format!("{} over ", plural(points, "point")),
+    };
+    let what = match states {
+        [("cached", _)] => "all in the cache".to_owned(),
+        _ => states.iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", "),
+    };
+    format!("{name}: {sweep}{stages}: {what}")
+}
+
+fn row(found: &StageStatus, points: String) -> Vec<Cell> {
+    let style = match found.state {
+        State::Cached => REUSED,
+        State::Failed { .. } => BAD,
+        State::NeverRun => Style::new(),
+        State::Running { .. } | State::Interrupted { .. } | State::Stale { .. } => STALE,
+    };
+    // A figure of an earlier run stands only where nothing more urgent is to be said.
+    let detail = found.state.detail();
+    let words = if detail.is_empty() { found.figure.clone() } else { detail };
+    let nothing = || "-".to_owned();
+    vec![
+        Cell::left(&found.stage).style(STAGE),
+        Cell::left(found.state.word()).style(style),
+        Cell::left(found.finished.map_or_else(nothing, minute)),
+        Cell::right(found.seconds.map_or_else(nothing, seconds)),
+        Cell::left(found.fingerprint.map_or_else(nothing, |fingerprint| fingerprint.short())).style(FAINT),
+        Cell::left(words),
+        Cell::left(points.trim_start()).style(FAINT),
+    ]
+}

@@ -1,0 +1,212 @@
+//! The `[[stage]]` tables: kinds, names, parameters and references to each other.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+
+use serde_json::{Map, Value};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::catalog::{Catalog, InputRole, KindSchema};
+use super::check::{Checker, nearest};
+use super::error::Place;
+
+/// A reference to outputs of another stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputRef {
+    /// The stage.
+    pub stage: String,
+    /// Its outputs.
+    pub outputs: Vec<String>,
+}
+
+/// A stage as declared.
+#[derive(Debug, Clone)]
+pub struct StageDecl {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its inputs by role.
+    pub inputs: BTreeMap<String, InputRef>,
+    /// The parameters that are written; defaults are the stage's own affair.
+    pub parameters: Map<String, Value>,
+    /// Where keys are written: parameters, `inputs.ROLE`, and the kind under an empty key.
+    pub(super) places: HashMap<String, Place>,
+}
+
+/// The head of a stage: enough for others to refer to it.
+struct Head<'a> {
+    name: String,
+    kind: &'a KindSchema,
+    kind_span: Range<usize>,
+    fields: &'a DeTable<'a>,
+}
+
+/// Reads all stages. References may point down the file, so all heads are read first.
+pub fn read<'a>(root: &'a DeTable<'a>, catalog: &'a Catalog, checker: &mut Checker) -> Vec<StageDecl> {
+    let tables = match root.get("stage").map(|value| (value.get_ref(), value.span())) {
+        Some((DeValue::Array(tables), _)) if !tables.is_empty() => tables,
+        None | Some((DeValue::Array(_), _)) => {
+            checker.mistake(0..0, "the pipeline has no stages", "add a `[[stage]]` with its `kind`");
+            return Vec::new();
+        }
+        Some((_, span)) => {
+            let help = "write `[[stage]]`, in two brackets, above each stage";
+            checker.mistake(span, "`stage` must be an array of tables", help);
+            return Vec::new();
+        }
+    };
+    let mut heads: Vec<Head<'a>> = Vec::new();
+    // Names of stages whose own mistakes are told already: who refers to them makes no mistake.
+    let mut broken = BTreeSet::new();
+    for table in tables {
+        if let Some(head) = head(table, catalog, &mut broken, checker) {
+            if heads.iter().any(|other| other.name == head.name) {
+                let span = head.fields.get("name").map_or(head.kind_span, Spanned::span);
+                let words = format!("two stages are called `{}`", head.name);
+                checker.mistake(span, words, "give one of them another `name`");
+            } else {
+                heads.push(head);
+            }
+        }
+    }
+    heads.iter().map(|head| body(head, &heads, &broken, checker)).collect()
+}
+
+fn head<'a>(
+    table: &'a Spanned<DeValue<'a>>,
+    catalog: &'a Catalog,
+    broken: &mut BTreeSet<String>,
+    checker: &mut Checker,
+) -> Option<Head<'a>> {
+    let DeValue::Table(fields) = table.get_ref() else {
+        let words = format!("a stage must be a table, found {}", checker.written(table));
+        checker.mistake(table.span(), words, "write `[[stage]]`");
+        return None;
+    };
+    let name = match fields.get("name").map(|name| (name.get_ref(), name)) {
+        None => None,
+        Some((DeValue::String(text), value)) => Some((text.to_string(), value.span())),
+        Some((_, value)) => {
+            let words = format!("`name` must be a string, found {}", checker.written(value));
+            checker.mistake(value.span(), words, "");
+            return None;
+        }
+    };
+    let kinds: Vec<&str> = catalog.kinds.iter().map(|kind| kind.name).collect();
+    let Some(written) = fields.get("kind") else {
+        broken.extend(name.map(|(name, _)| name));
+        let help = format!("one of {}", kinds.join(", "));
+        checker.mistake(table.span(), "a stage needs its `kind`", help);
+        return None;
+    };
+    let kind_span = written.span();
+    let DeValue::String(kind_name) = written.get_ref() else {
+        broken.extend(name.map(|(name, _)| name));
+        let words = format!("`kind` must be a string, found {}", checker.written(written));
+        checker.mistake(kind_span, words, format!("one of {}", kinds.join(", ")));
+        return None;
+    };
+    let (name, name_span) = name.unwrap_or_else(|| (kind_name.to_string(), kind_span.clone()));
+    let Some(kind) = catalog.kind(kind_name) else {
+        broken.insert(name);
+        checker.mistake(kind_span, format!("unknown kind `{kind_name}`"), nearest(kind_name, kinds));
+        return None;
+    };
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let taken = name == "data" || name == "seed";
+    if name.is_empty() || name.starts_with('-') || !name.chars().all(legal) || taken {
+        let words = format!("`{name}` cannot be a stage's name");
+        let help = "use small letters, digits and hyphens; `data` and `seed` are taken";
+        checker.mistake(name_span, words, help);
+    }
+    Some(Head { name, kind, kind_span, fields })
+}
+
+/// The parameters of a stage, and its inputs among all stages.
+fn body(head: &Head<'_>, heads: &[Head<'_>], broken: &BTreeSet<String>, checker: &mut Checker) -> StageDecl {
+    let Head { name, kind, kind_span, fields } = head;
+    let parameters = checker.table("", fields, &kind.parameters, &["kind", "name", "inputs"]);
+    let mut places: HashMap<String, Place> =
+        fields.iter().map(|(key, value)| (key.get_ref().to_string(), checker.place(value.span()))).collect();
+    places.insert(String::new(), checker.place(kind_span.clone()));
+    let mut inputs = BTreeMap::new();
+    let empty = DeTable::default();
+    let written = match fields.get("inputs").map(|inputs| (inputs.get_ref(), inputs)) {
+        None => &empty,
+        Some((DeValue::Table(written), _)) => written,
+        Some((_, value)) => {
+            let words = format!("`inputs` must be a table, found {}", checker.written(value));
+            checker.mistake(value.span(), words, "write `inputs.ROLE = \"stage\"`");
+            return StageDecl { name: name.clone(), kind: kind.name.to_owned(), inputs, parameters, places };
+        }
+    };
+    for (role, value) in written {
+        let Some(input) = kind.inputs.iter().find(|input| input.role == role.get_ref().as_ref()) else {
+            let near = nearest(role.get_ref(), kind.inputs.iter().map(|input| input.role));
+            let near = if near.is_empty() { "it takes none".to_owned() } else { near };
+            let words = format!("`{}` takes no input `{}`", kind.name, role.get_ref());
+            checker.mistake(role.span(), words, near);
+            continue;
+        };
+        places.insert(format!("inputs.{}", input.role), checker.place(value.span()));
+        match reference(input, value, heads, broken, checker) {
+            Ok(Some(found)) => {
+                inputs.insert(input.role.to_owned(), found);
+            }
+            Ok(None) => {}
+            Err((words, help)) => checker.mistake(value.span(), words, help),
+        }
+    }
+    for input in kind.inputs {
+        if input.required && !written.iter().any(|(role, _)| role.get_ref() == input.role) {
+            let words = format!("`{name}` needs the input `{}`: {}", input.role, input.doc);
+            checker.mistake(kind_span.clone(), words, format!("add `inputs.{} = \"...\"`", input.role));
+        }
+    }
+    StageDecl { name: name.clone(), kind: kind.name.to_owned(), inputs, parameters, places }
+}
+
+/// What `"stage"` or `"stage.output"` refers to; `None` where the stage has mistakes of its own.
+fn reference(
+    input: &InputRole,
+    value: &Spanned<DeValue<'_>>,
+    heads: &[Head<'_>],
+    broken: &BTreeSet<String>,
+    checker: &Checker,
+) -> Result<Option<InputRef>, (String, String)> {
+    let DeValue::String(text) = value.get_ref() else {
+        let words = format!("`inputs.{}` must be a string, found {}", input.role, checker.written(value));
+        return Err((words, "write \"stage\" or \"stage.output\"".to_owned()));
+    };
+    let (target, output) = text.split_once('.').map_or((text.as_ref(), None), |(s, o)| (s, Some(o)));
+    let Some(giver) = heads.iter().find(|head| head.name == target) else {
+        if broken.contains(target) {
+            return Ok(None);
+        }
+        let near = nearest(target, heads.iter().map(|head| head.name.as_str()));
+        return Err((format!("no stage is called `{target}`"), near));
+    };
+    let outputs = giver.kind.outputs;
+    let mut fitting: Vec<&str> =
+        outputs.iter().filter(|output| output.artifact == input.artifact).map(|output| output.name).collect();
+    if fitting.is_empty() {
+        let gives: Vec<String> = outputs.iter().map(|output| format!("`{}`", output.artifact)).collect();
+        let gives = if gives.is_empty() { "nothing".to_owned() } else { gives.join(", ") };
+        let words =
+            format!("`inputs.{}` takes `{}`, but `{target}` gives {gives}", input.role, input.artifact);
+        return Err((words, String::new()));
+    }
+    if let Some(output) = output {
+        if !fitting.contains(&output) {
+            return Err((format!("`{target}` has no output `{output}`"), nearest(output, fitting)));
+        }
+        fitting = vec![output];
+    }
+    if !input.many {
+        fitting.truncate(1);
+    }
+    let outputs = fitting.into_iter().map(str::to_owned).collect();
+    Ok(Some(InputRef { stage: target.to_owned(), outputs }))
+}

@@ -1,0 +1,423 @@
+//! The pipeline file: every mistake has its words and its place, and nothing makes it panic.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use runner::pipeline::{self, Pipeline, PipelineError};
+use runner::plan::Graph;
+use runner::stages;
+
+const SMALL: &str = "\
+name = \"small\"
+[[stage]]
+kind = \"init\"
+arch = \"vgg11\"
+width = 4
+[[stage]]
+kind = \"gate-train\"
+inputs.network = \"init\"
+optimizer.lr = 0.02
+[[stage]]
+kind = \"threshold-search\"
+inputs.network = \"gate-train\"
+flops_ratio = 0.5
+[[stage]]
+kind = \"prune\"
+inputs.channels = \"threshold-search\"
+[[stage]]
+kind = \"retrain\"
+inputs.network = \"prune\"
+[[stage]]
+kind = \"eval\"
+inputs.network = \"retrain\"
+";
+
+/// A snapshot without the expression that made it.
+macro_rules! snapshot {
+    ($found:expr) => {
+        insta::with_settings!({omit_expression => true}, { insta::assert_snapshot!($found) })
+    };
+}
+
+fn parse(text: &str, set: &[&str]) -> Result<Pipeline, PipelineError> {
+    let set: Vec<String> = set.iter().map(|&text| text.to_owned()).collect();
+    pipeline::parse("p.toml", text, &set, stages::catalog())
+}
+
+/// An error as a user sees it.
+fn drawn(error: &dyn miette::Diagnostic) -> String {
+    let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor())
+        .with_width(100)
+        .with_context_lines(1);
+    let mut out = String::new();
+    handler.render_report(&mut out, error).unwrap();
+    let lines: Vec<&str> = out.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    lines.join("\n")
+}
+
+/// What a text gives: its error, or that it is fine.
+fn outcome(text: &str, set: &[&str], over: &[&str]) -> String {
+    let over: Vec<String> = over.iter().map(|&text| text.to_owned()).collect();
+    let points = parse(text, set).and_then(|pipeline| pipeline.points(&over));
+    match points {
+        Err(error) => drawn(&error),
+        Ok(points) => match Graph::new(&points) {
+            Err(error) => drawn(&error),
+            Ok(graph) => format!("fine: {} points, {} stages", graph.points.len(), graph.nodes.len()),
+        },
+    }
+}
+
+/// Cases under their headings, as one snapshot.
+fn cases<'a>(cases: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    cases.into_iter().map(|(name, found)| format!("## {name}\n{found}\n\n")).collect()
+}
+
+#[test]
+fn a_file_that_is_no_pipeline_says_why() {
+    let file = |name: &'static str, text: &str| (name, outcome(text, &[], &[]));
+    snapshot!(cases([
+        file("empty", ""),
+        file("one bracket", "[stage]\nkind = \"init\"\n"),
+        file("a word for the stages", "stage = \"init\"\n"),
+        file("an empty list of stages", "stage = []\n"),
+        file("a stage that is no table", "stage = [3]\n"),
+        file("no kind", "[[stage]]\nname = \"x\"\n"),
+        file("a kind that is no string", "[[stage]]\nkind = 3\n"),
+        file("a name that is no string", "[[stage]]\nkind = \"init\"\nname = 3\n"),
+        file("a name that cannot be one", "[[stage]]\nkind = \"init\"\nname = \"The Net\"\n"),
+        file("data that is no table", "data = \"cifar10\"\n[[stage]]\nkind = \"init\"\n"),
+        file("a key twice", "seed = 1\nseed = 2\n[[stage]]\nkind = \"init\"\n"),
+        file("no TOML", "stage: init\n"),
+        file("a NUL byte", "name = \"a\0b\"\n[[stage]]\nkind = \"init\"\n"),
+        file("a byte order mark is fine", "\u{feff}[[stage]]\nkind = \"init\"\n"),
+        file("a byte order mark moves no column", "\u{feff}sed = 1\n[[stage]]\nkind = \"init\"\n"),
+    ]));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = folder.path().join("binary.toml");
+    std::fs::write(&binary, b"name = \"\xff\xfe\"").unwrap();
+    let load = |path: &Path| drawn(&pipeline::load(path, &[], stages::catalog()).unwrap_err());
+    let found = cases([
+        ("a binary file", load(&binary)),
+        ("a folder", load(folder.path())),
+        ("nothing", load(&folder.path().join("missing.toml"))),
+    ]);
+    // Long paths wrap where they please.
+    let found = found.replace("\n  │ ", " ").replace(&folder.path().display().to_string(), "DIR");
+    snapshot!(found);
+}
+
+#[test]
+fn numbers_that_no_parameter_can_have_are_refused() {
+    let stage = |line: &str| outcome(&format!("[[stage]]\nkind = \"init\"\n{line}\n"), &[], &[]);
+    let training = |line: &str| {
+        let text =
+            SMALL.replace("inputs.network = \"prune\"", &format!("inputs.network = \"prune\"\n{line}"));
+        outcome(&text, &[], &[])
+    };
+    snapshot!(cases([
+        ("an exponent for an integer", training("epochs = 1e3")),
+        ("too large for the range", training("epochs = 9223372036854775808")),
+        ("too large for any integer", stage("seed = 18446744073709551616")),
+        ("too many digits for anything", stage("seed = 1000000000000000000000000000000000000000000")),
+        ("the largest seed is fine", stage("seed = 18446744073709551615")),
+        ("a negative seed", stage("seed = -1")),
+        ("not a number", training("optimizer.lr = nan")),
+        ("minus not a number", training("label_smoothing = -nan")),
+        ("infinity", training("optimizer.weight_decay = inf")),
+        ("minus infinity", training("optimizer.lr = -inf")),
+        ("beyond the largest float", training("optimizer.lr = 1e400")),
+        ("not a number in a list", training("schedule.milestones = [0.5, nan]")),
+        ("out of range in a list", training("schedule.milestones = [0.5, 1.5]")),
+        ("negative zero is zero", training("optimizer.weight_decay = -0.0")),
+        ("an integer for a float is fine", training("optimizer.lr = 1")),
+        ("digits in groups are fine", training("epochs = 1_000")),
+        ("hexadecimal is fine", training("epochs = 0x10")),
+        ("a text for a number", training("epochs = \"ten\"")),
+        ("a table for a number", training("epochs = {}")),
+        ("a number for a table", training("optimizer = 3")),
+        ("a date", training("flip = 2024-01-01")),
+        ("one key too deep", training("optimizer.lr.x = 3")),
+        ("an unknown key in a nested table", training("optimizer.learning_rate = 3")),
+        ("a long text", training(&format!("train_on = \"{}\"", "x".repeat(100)))),
+    ]));
+}
+
+#[test]
+fn negative_zero_and_zero_are_the_same_work() {
+    let with =
+        |value: &str| SMALL.replace("optimizer.lr = 0.02", &format!("optimizer.weight_decay = {value}"));
+    let definitions = |text: &str| {
+        let graph = Graph::new(&parse(text, &[]).unwrap().points(&[]).unwrap()).unwrap();
+        graph.nodes.iter().map(|node| node.definition).collect::<Vec<_>>()
+    };
+    assert_eq!(definitions(&with("0.0")), definitions(&with("-0.0")));
+    assert_ne!(definitions(&with("0.0")), definitions(&with("0.5")));
+}
+
+#[test]
+fn inputs_that_cannot_be_are_refused() {
+    let prune =
+        |line: &str| outcome(&SMALL.replace("inputs.channels = \"threshold-search\"", line), &[], &[]);
+    let before = "\
+[[stage]]
+kind = \"eval\"
+inputs.network = \"init\"
+[[stage]]
+kind = \"init\"
+";
+    let cycle = "\
+[[stage]]
+kind = \"retrain\"
+name = \"a\"
+inputs.network = \"c\"
+[[stage]]
+kind = \"retrain\"
+name = \"b\"
+inputs.network = \"a\"
+[[stage]]
+kind = \"retrain\"
+name = \"c\"
+inputs.network = \"b\"
+";
+    let itself = "[[stage]]\nkind = \"retrain\"\ninputs.network = \"retrain\"\n";
+    let broken =
+        "[[stage]]\nkind = \"innit\"\nname = \"a\"\n[[stage]]\nkind = \"eval\"\ninputs.network = \"a\"\n";
+    snapshot!(cases([
+        ("before its input is fine", outcome(before, &[], &[])),
+        ("a cycle", outcome(cycle, &[], &[])),
+        ("itself", outcome(itself, &[], &[])),
+        ("none", prune("")),
+        ("an unknown stage", prune("inputs.channels = \"threshold_search\"")),
+        (
+            "an unknown role",
+            prune("inputs.channel = \"threshold-search\"\ninputs.channels = \"threshold-search\"")
+        ),
+        ("an unknown output", prune("inputs.channels = \"threshold-search.chanels\"")),
+        ("another type", prune("inputs.channels = \"init\"")),
+        ("a stage that gives nothing", prune("inputs.channels = \"eval\"")),
+        ("an array", prune("inputs.channels = [\"threshold-search\"]")),
+        ("an array for the table", prune("inputs = [\"threshold-search\"]")),
+        ("a stage with a mistake is told once", outcome(broken, &[], &[])),
+    ]));
+}
+
+#[test]
+fn a_change_is_checked_as_the_file_is() {
+    let set = |text: &'static str| (text, outcome(SMALL, &[text], &[]));
+    snapshot!(cases([
+        set("threshold-search.flops_ratio=1.5"),
+        set("threshold-search.flops_ratio=half"),
+        set("threshold-search.flops_ratoi=0.3"),
+        set("treshold-search.flops_ratio=0.3"),
+        set("retrain.optimizer.lr=nan"),
+        set("retrain.epochs=1e3"),
+        set("init.arch=vgg17"),
+        set("init.arch=vgg16"),
+        set("init.channels=[1,2]"),
+        set("init=3"),
+        set("data.set=cifar12"),
+        set("data.std=[0]"),
+        set("seed=-1"),
+        set("sed=1"),
+        set("seed"),
+        set("=1"),
+        set("seed="),
+        set("a b=1"),
+    ]));
+}
+
+#[test]
+fn a_sweep_is_checked_as_the_file_is() {
+    let over = |text: &'static str| (text, outcome(SMALL, &[], &[text]));
+    let mut all: Vec<(&str, String)> = [
+        "threshold-search.flops_ratio=0.3,0.5,0.7",
+        "threshold-search.flops_ratio = 0.3, 0.5 ",
+        "threshold-search.flops_ratio=0.1..0.9 step 0.1",
+        "seed=1..3",
+        "seed=1..3,7",
+        "init.arch=vgg11,vgg13",
+        "retrain.schedule.milestones=[0.5,0.75],[0.9]",
+        "threshold-search.flops_ratio=0.5,1.5,2.5",
+        "threshold-search.flops_ratio=0.1..0.9",
+        "threshold-search.flops_ratio=0.1..0.9 step 0",
+        "threshold-search.flops_ratio=0.1..0.9 step x",
+        "seed=3..1",
+        "seed=1..x",
+        "seed=0..9223372036854775807",
+        "seed=1,,3",
+        "seed=",
+        "seed=1,2,1",
+        "threshold-search.flops_ratio=0.3,0.30",
+        "seed",
+        "init.width=0..2",
+    ]
+    .map(over)
+    .into();
+    all.push(("two axes", outcome(SMALL, &[], &["seed=1..2", "init.width=4,8"])));
+    all.push(("one key on two axes", outcome(SMALL, &[], &["seed=1..2", "seed=7"])));
+    snapshot!(cases(all));
+}
+
+/// The editors' schema, ready to judge files.
+fn judge() -> impl Fn(&str) -> Result<(), String> {
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
+    compiler.add_resource("schema.json", pipeline::schema(&stages::catalog())).unwrap();
+    let index = compiler.compile("schema.json", &mut schemas).unwrap();
+    move |text| {
+        let value: serde_json::Value = toml::from_str(text).unwrap();
+        schemas.validate(&value, index).map_err(|error| error.to_string())
+    }
+}
+
+#[test]
+fn the_editors_schema_takes_every_pipeline_of_ours_and_refuses_mistakes() {
+    let judge = judge();
+    let mut seen = 0;
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            seen += 1;
+            judge(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            pipeline::load(&path, &[], stages::catalog()).unwrap();
+        }
+    }
+    assert!(seen >= 3, "{seen} pipelines");
+    judge(SMALL).unwrap();
+    let mistakes = judge(include_str!("fixtures/ten_mistakes.toml")).unwrap_err();
+    for part in
+        ["/sed", "/data/set", "/stage/0/arch", "/stage/0/width", "/stage/1/kind", "flops_ratio", "epocs"]
+    {
+        let key = part.trim_start_matches('/').rsplit('/').next().unwrap();
+        assert!(mistakes.contains(part) || mistakes.contains(key), "{part} is not in\n{mistakes}");
+    }
+    // The schema of another kind is not spoken of.
+    assert!(!mistakes.contains("const failed"), "{mistakes}");
+}
+
+#[test]
+fn what_the_schema_alone_can_see_it_refuses() {
+    let judge = judge();
+    for (from, to) in [
+        ("width = 4", "width = 0"),
+        ("width = 4", "width = 4.5"),
+        ("width = 4", "height = 4"),
+        ("arch = \"vgg11\"", "arch = \"vgg12\""),
+        ("optimizer.lr = 0.02", "optimizer.lr = \"fast\""),
+        ("optimizer.lr = 0.02", "optimizer.rate = 0.02"),
+        ("optimizer.lr = 0.02", "schedule.milestones = [2.0]"),
+        ("inputs.channels = \"threshold-search\"", ""),
+        ("inputs.channels = \"threshold-search\"", "inputs.network = \"init\""),
+        ("inputs.channels = \"threshold-search\"", "inputs.channels = [\"threshold-search\"]"),
+        ("kind = \"eval\"", "kind = \"evaluate\""),
+        ("kind = \"eval\"", "kind = \"eval\"\nname = \"Eval 1\""),
+    ] {
+        assert!(SMALL.contains(from), "{from}");
+        let text = SMALL.replace(from, to);
+        assert!(judge(&text).is_err(), "{to} is taken by the schema");
+        assert!(parse(&text, &[]).is_err(), "{to} is taken by the program");
+    }
+}
+
+#[test]
+fn the_schema_and_the_reference_page_in_the_repository_are_the_present_ones() {
+    let catalog = stages::catalog();
+    let schema = serde_json::to_string_pretty(&pipeline::schema(&catalog)).unwrap() + "\n";
+    let kept = include_str!("../pipelines/pipeline.schema.json");
+    assert!(schema == kept, "`runner schema > pipelines/pipeline.schema.json` brings it up to date");
+    let page = pipeline::reference(&catalog);
+    let kept = include_str!("../docs/pipeline.md");
+    assert!(page == kept, "`runner schema --markdown > docs/pipeline.md` brings it up to date");
+}
+
+#[test]
+fn the_examples_of_the_reference_page_write_out_nothing_but_defaults() {
+    let page = pipeline::reference(&stages::catalog());
+    let blocks = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let long: String = blocks.collect::<Vec<_>>().join("\n");
+    let short: String = long
+        .lines()
+        .filter(|line| ["[[stage]]", "kind", "inputs."].iter().any(|start| line.starts_with(start)))
+        .collect::<Vec<_>>()
+        .join("\n");
+    assert!(long.len() > 2 * short.len());
+    let definitions = |text: &str| {
+        let graph = Graph::new(&parse(text, &[]).unwrap().points(&[]).unwrap()).unwrap();
+        graph.nodes.iter().map(|node| node.definition).collect::<Vec<_>>()
+    };
+    assert_eq!(definitions(&long).len(), stages::KINDS.len());
+    assert_eq!(definitions(&long), definitions(&short));
+    judge()(&long).unwrap();
+}
+
+#[test]
+fn nested_tables_have_the_defaults_of_their_stage() {
+    let catalog = stages::catalog();
+    let lr = |kind: &str| {
+        let parameters = &catalog.kind(kind).unwrap().parameters;
+        parameters["properties"]["optimizer"]["properties"]["lr"]["default"].clone()
+    };
+    assert_eq!((lr("gate-train"), lr("retrain")), (0.01.into(), 0.1.into()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}", change in "\\PC{0,40}") {
+        let _ = outcome(&text, &[], &[]);
+        let _ = outcome(SMALL, &[&change], &[]);
+        let _ = outcome(SMALL, &[], &[&change]);
+        let key = format!("seed={change}");
+        let _ = outcome(SMALL, &[&key], &[]);
+        let _ = outcome(SMALL, &[], &[&key]);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.toml");
+        std::fs::write(&path, bytes).unwrap();
+        let _ = pipeline::load(&path, &[], stages::catalog()).map_err(|error| drawn(&error));
+    }
+
+    #[test]
+    fn no_change_of_a_good_file_makes_it_panic(
+        edits in prop::collection::vec((0usize..1000, 0usize..40, "[\\PC\n\t]{0,8}"), 1..6),
+    ) {
+        let mut text: Vec<char> = SMALL.chars().collect();
+        for (at, removed, added) in edits {
+            let at = at % (text.len() + 1);
+            let end = (at + removed).min(text.len());
+            text.splice(at..end, added.chars());
+        }
+        let _ = outcome(&text.into_iter().collect::<String>(), &[], &[]);
+    }
+
+    #[test]
+    fn no_value_in_place_of_another_makes_it_panic(
+        key in prop::sample::select(vec![
+            "seed", "data.size", "data.mean", "init.width", "init.channels", "init.expansion", "gate-train.steps",
+            "gate-train.optimizer", "gate-train.optimizer.lr", "retrain.schedule.milestones", "retrain.schedule",
+            "prune.weights", "eval.latency", "threshold-search.round_to",
+        ]),
+        value in prop_oneof![
+            any::<f64>().prop_map(|v| format!("{v:?}")),
+            any::<i128>().prop_map(|v| v.to_string()),
+            any::<u64>().prop_map(|v| format!("0x{v:x}")),
+            prop::collection::vec(any::<i32>(), 0..20).prop_map(|v| format!("{v:?}")),
+            "[a-z\\[\\]{}=.,0-9 \"'-]{0,20}",
+        ],
+    ) {
+        let change = format!("{key}={value}");
+        let _ = outcome(SMALL, &[&change], &[]);
+        let _ = outcome(SMALL, &[], &[&change]);
+    }
+}
