@@ -126,6 +126,9 @@ pub enum TrainError {
     State(String),
     /// The host.
     #[error(transparent)]
+    #[diagnostic(help(
+        "see that the cache folder is writable and that its disk has room; the state saved before is still there"
+    ))]
     Host(#[from] HostError),
     /// The network.
     #[error(transparent)]
