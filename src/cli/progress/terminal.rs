@@ -9,12 +9,19 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::pace::Pace;
 use crate::cli::style::{BAD, FAINT, GOOD, REUSED, STAGE, STALE, paint};
 use crate::engine::{Event, Reporter, Stamped};
-use crate::report::format::{percent, seconds};
+use crate::report::format::seconds;
 use crate::report::key_figure;
 use crate::train::{EpochRecord, Progress};
 
 /// Without bars, a long epoch tells where it is this often.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(60);
+/// What stands beside the stage's name, the bar and the words: blanks, and room for the `^C` that a terminal shows, which
+/// would else begin a new line and leave the bar behind.
+const MARGIN: usize = 9;
+/// Bars grow and shrink by so many columns.
+const STEP: usize = 4;
+/// The longest bar.
+const LONGEST: usize = 40;
 /// Columns of a terminal that does not say how wide it is.
 const COLUMNS: u16 = 80;
 /// From this many columns on, a bar has room for its steps.
@@ -28,6 +35,8 @@ pub struct Terminal {
     bars: bool,
     bar: Option<ProgressBar>,
     pace: Option<Pace>,
+    /// Columns of the bar.
+    length: usize,
     /// When a plain line last told of a step.
     told: Instant,
 }
@@ -36,7 +45,8 @@ impl Terminal {
     /// With bars where standard error is a terminal that can move its cursor.
     pub fn on_stderr() -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { bars: std::io::stderr().is_terminal() && !dumb, bar: None, pace: None, told: Instant::now() }
+        let bars = std::io::stderr().is_terminal() && !dumb;
+        Self { bars, bar: None, pace: None, length: 0, told: Instant::now() }
     }
 
     fn line(&self, text: &str) {
@@ -58,29 +68,33 @@ impl Terminal {
             }
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| {
-            let style = ProgressStyle::with_template("  {prefix:.bold}  {wide_bar:.cyan/dim}  {msg}");
-            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─");
-            ProgressBar::new(progress.steps).with_style(style).with_prefix(stage.to_owned())
-        });
         let width = Term::stderr().size_checked().map_or(COLUMNS, |(_, columns)| columns);
-        bar.set_message(words(progress, left.as_deref(), width));
+        let words = words(progress, left.as_deref(), width);
+        let room = usize::from(width).saturating_sub(stage.len() + words.len() + MARGIN);
+        let bar = self.bar.get_or_insert_with(|| {
+            self.length = 0;
+            ProgressBar::new(progress.steps).with_prefix(stage.to_owned())
+        });
+        // A bar that changed its length with every digit beside it would be restless.
+        if self.length == 0 || room < self.length || room >= self.length + 2 * STEP {
+            self.length = room.min(LONGEST) / STEP * STEP;
+            bar.set_style(style(self.length));
+        }
+        bar.set_message(words);
         bar.set_position(progress.step);
     }
 
     fn epoch(&mut self, stage: &str, record: &EpochRecord) {
         self.told = Instant::now();
-        let mut text = format!(
-            "  {stage}: epoch {}  loss {:.3}  accuracy {}",
-            record.epoch,
-            record.train_loss,
-            percent(record.train_accuracy)
-        );
+        // One line of 80 columns; `runner log` has every figure.
+        let short = |share: f64| format!("{:.1}%", share * 100.0);
+        let (loss, accuracy) = (record.train_loss, short(record.train_accuracy));
+        let mut text = format!("  {stage}: epoch {}  loss {loss:.3}  accuracy {accuracy}", record.epoch);
         if let Some(accuracy) = record.validation_accuracy {
-            text += &format!("  validation {}", percent(accuracy));
+            text += &format!("  validation {}", short(accuracy));
         }
-        if let (Some(open), Some(mean)) = (record.sparsity, record.mean_gate) {
-            text += &format!("  mean gate {mean:.3}  open {}", percent(open));
+        if let Some(open) = record.sparsity {
+            text += &format!("  open {}", short(open));
         }
         self.line(&paint(FAINT, text));
     }
@@ -92,6 +106,13 @@ impl Terminal {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A bar of so many columns.
+fn style(length: usize) -> ProgressStyle {
+    let bar = if length > 0 { format!("{{bar:{length}.cyan/dim}}  ") } else { String::new() };
+    let style = ProgressStyle::with_template(&format!("  {{prefix:.bold}}  {bar}{{msg}}"));
+    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
 }
 
 /// Where a run is, in as many words as fit beside a bar into `width` columns.
