@@ -15,8 +15,7 @@ use crate::train::{EpochRecord, Progress};
 
 /// Without bars, a long epoch tells where it is this often.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(60);
-/// What stands beside the stage's name, the bar and the words: blanks, and room for the `^C` that a terminal shows, which
-/// would else begin a new line and leave the bar behind.
+/// The blanks around the stage's name, the bar and the words, and a little air at the end.
 const MARGIN: usize = 9;
 /// Bars grow and shrink by so many columns.
 const STEP: usize = 4;
