@@ -1,7 +1,7 @@
 """Loads a network that runner wrote into PyTorch, and evaluates it there on the sample of Fashion-MNIST.
 
     pip install torch numpy safetensors
-    python examples/load_in_pytorch.py $(runner show pipelines/quickstart.toml retrain --path best)
+    python examples/load_in_pytorch.py PATH    # the path that `runner show pipelines/quickstart.toml retrain.best` prints
 
 The structure stands in the file's metadata, the tensors have PyTorch's names.
 """
