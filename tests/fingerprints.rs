@@ -137,7 +137,8 @@ fn every_parameter_of_every_kind_changes_the_fingerprint() {
         let base = parse(kind, Map::new()).unwrap();
         let schema = (kind.schema)();
         let keys: BTreeSet<&String> = base.parameters.as_object().unwrap().keys().collect();
-        let named: BTreeSet<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        let named: BTreeSet<&String> =
+            schema["properties"].as_object().into_iter().flat_map(Map::keys).collect();
         assert_eq!(keys, named, "{}: a parameter that is not written out cannot be tried", kind.name);
         let mut all = Vec::new();
         leaves(&[], &base.parameters, &mut all);
@@ -175,9 +176,12 @@ fn two_different_values_of_a_choice_never_share_a_fingerprint() {
     }
 }
 
-/// The small pipeline, with a seed and a table written out.
+/// The small pipeline, with a seed and a table written out, and a stage of every other kind.
 fn pipeline() -> String {
-    SMALL
+    let scoring = ["uniform", "random", "shuffled", "l1"]
+        .map(|kind| format!("[[stage]]\nkind = \"{kind}\"\ninputs.network = \"gate-train\"\n"))
+        .concat();
+    format!("{SMALL}{scoring}")
         .replace("[data]", "seed = 3\n[data]")
         .replace("epochs = 3", "epochs = 3\noptimizer = { kind = \"sgd\", lr = 0.02 }")
 }
@@ -186,7 +190,7 @@ fn pipeline() -> String {
 fn names_comments_order_paths_and_written_defaults_change_no_fingerprint() {
     let pipeline = pipeline();
     let base = all(&graph_of(&pipeline));
-    assert_eq!(base.len(), 6);
+    assert_eq!(base.len(), KINDS.len());
     let (head, tail) = pipeline.split_once("[[stage]]").unwrap();
     let stages: Vec<&str> = tail.split("[[stage]]").collect();
     let backwards: String = stages.iter().rev().map(|stage| format!("[[stage]]{stage}")).collect();
@@ -228,9 +232,10 @@ fn a_change_reaches_the_stage_it_is_in_and_those_below() {
         let now = all(&graph_of(&pipeline.replace(from, to)));
         base.iter().filter(|(kind, old)| now[*kind] != **old).map(|(kind, _)| *kind).collect::<Vec<_>>()
     };
-    let below_init = ["eval", "gate-train", "init", "prune", "retrain", "threshold-search"];
-    assert_eq!(changed("width = 4", "width = 5"), below_init);
-    assert_eq!(changed("seed = 3", "seed = 4"), below_init);
+    let mut all: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    all.sort_unstable();
+    assert_eq!(changed("width = 4", "width = 5"), all, "init stands above everything");
+    assert_eq!(changed("seed = 3", "seed = 4"), all);
     let below_search = ["eval", "prune", "retrain", "threshold-search"];
     assert_eq!(changed("flops_ratio = 0.5", "flops_ratio = 0.4"), below_search);
     assert_eq!(changed("epochs = 4", "epochs = 5"), ["eval", "retrain"]);

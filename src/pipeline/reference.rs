@@ -81,7 +81,10 @@ pub fn reference(catalog: &Catalog) -> String {
 /// A stage of this kind with every default written out; its inputs come from the kinds before it.
 pub fn example(catalog: &Catalog, kind: &KindSchema) -> String {
     let mut text = format!("[[stage]]\nkind = \"{}\"\n", kind.name);
-    for input in kind.inputs.iter().filter(|input| input.required) {
+    let required = kind.inputs.iter().filter(|input| input.required);
+    // Where no input must be there, the kind needs one or the other.
+    let either = kind.inputs.iter().take(usize::from(required.clone().next().is_none()));
+    for input in required.chain(either) {
         let before = catalog.kinds.iter().take_while(|other| other.name != kind.name);
         let gives = |other: &&KindSchema| other.outputs.iter().any(|o| o.artifact == input.artifact);
         if let Some(giver) = before.filter(gives).last() {
