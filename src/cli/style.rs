@@ -78,6 +78,13 @@ pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
 pub fn install_error_hook() {
     // Only fails if a hook is there already, which then is as good.
     let _ = miette::set_hook(Box::new(|_| {
-        Box::new(miette::MietteHandlerOpts::new().width(100).context_lines(1).wrap_lines(true).build())
+        // Commands and names of files are never broken: a person may want to copy them.
+        let whole_words = miette::MietteHandlerOpts::new()
+            .width(100)
+            .context_lines(1)
+            .wrap_lines(true)
+            .break_words(false)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
+        Box::new(whole_words.build())
     }));
 }
