@@ -12,6 +12,7 @@ use std::time::Duration;
 use candle_core::Device;
 use runner::data::{Augment, DataParams, DataSet, load};
 use runner::network::{Arch, Checkpoint, Model, NetworkSpec, initialise};
+use runner::ops::Algorithm;
 use runner::prune::{
     Channels, SearchInput, add_gates, importance, slim_fresh, slim_inherit, threshold_search,
 };
@@ -71,6 +72,7 @@ fn trained(
         optimizer,
         schedule,
         augment: Some(Augment { crop_padding: 2, flip: true }),
+        conv: Algorithm::default(),
         keep: Keep::BestValidation,
         budget: Budget { save_every: Duration::from_secs(60) },
     };

@@ -12,7 +12,7 @@ use candle_core::{Device, Tensor};
 use runner::data::{DataParams, load};
 use runner::network::{Arch, Checkpoint, HostTensor, NetworkSpec, initialise};
 use runner::ops::{
-    AdamStep, BnAct, BnActGrads, Conv2d, Pool, SgdStep, adam_step, cross_entropy, global_avg_pool,
+    AdamStep, Algorithm, BnAct, BnActGrads, Conv2d, Pool, SgdStep, adam_step, cross_entropy, global_avg_pool,
     global_avg_pool_backward, linear, linear_backward, sgd_step,
 };
 use runner::prune::{add_gates, regulariser};
@@ -325,6 +325,7 @@ fn one_step(start: &Checkpoint, objective: Objective, lr: f64) -> Trained {
         optimizer: &optimizer,
         schedule: &ScheduleParams::constant(),
         augment: None,
+        conv: Algorithm::default(),
         keep: Keep::Last,
         budget: Budget { save_every: Duration::MAX },
     };

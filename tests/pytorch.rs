@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use runner::network::{Arch, Checkpoint, HostTensor, Model, NetworkSpec, Trainable, initialise};
-use runner::ops::{BnAct, Conv2d, Pool, cross_entropy};
+use runner::ops::cross_entropy;
 use runner::prune::{Channels, add_gates, masked, slim_inherit};
 use safetensors::SafeTensors;
 
@@ -130,47 +130,6 @@ fn gate_gradients_are_pytorch_s() {
     assert_eq!(gradients.len(), 8);
     for (name, gradient) in &gradients {
         assert_close(name, gradient, &golden[&format!("grad.{name}")]);
-    }
-}
-
-#[test]
-fn the_kernels_of_the_cpu_are_the_portable_operations() {
-    let device = &Device::Cpu;
-    let random = |shape: &[usize], seed: u32| {
-        let count: usize = shape.iter().product();
-        let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed * 977) >> 8) as f32;
-        let values: Vec<f32> = (0..count).map(|i| (value(i) / 8_388_608.0) - 1.0).collect();
-        Tensor::from_vec(values, shape, device).unwrap()
-    };
-    for (batch, inputs, outputs, height, width) in [(3, 2, 5, 7, 9), (9, 5, 3, 4, 4), (2, 3, 4, 1, 2)] {
-        let conv = Conv2d::new(random(&[outputs, inputs, 3, 3], 1), 1).unwrap();
-        let (x, dy) =
-            (random(&[batch, inputs, height, width], 2), random(&[batch, outputs, height, width], 3));
-        let flat = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_close("forward", &conv.forward(&x).unwrap(), &flat(conv.forward_portable(&x).unwrap()));
-        assert_close("dx", &conv.grad_input(&dy).unwrap(), &flat(conv.grad_input_portable(&dy).unwrap()));
-        assert_close(
-            "dw",
-            &conv.grad_weight(&x, &dy).unwrap(),
-            &flat(conv.grad_weight_portable(&x, &dy).unwrap()),
-        );
-        for pool in [Pool::None, Pool::Max2] {
-            if pool == Pool::Max2 && height < 2 {
-                continue;
-            }
-            let (gamma, beta, gate) = (random(&[inputs], 4), random(&[inputs], 5), random(&[inputs], 6));
-            let op = BnAct { gamma: &gamma, beta: &beta, gate: Some(&gate), pool };
-            let (y, stats) = op.train(&x).unwrap();
-            let (expected, portable) = op.train_portable(&x).unwrap();
-            assert_close("y", &y, &flat(expected));
-            let dy = random(y.dims(), 7);
-            let found = op.backward(&x, &stats, &dy).unwrap();
-            let expected = op.backward_portable(&x, &portable, &dy).unwrap();
-            assert_close("dx", &found.dx, &flat(expected.dx));
-            assert_close("dgamma", &found.dgamma, &flat(expected.dgamma));
-            assert_close("dbeta", &found.dbeta, &flat(expected.dbeta));
-            assert_close("dgate", &found.dgate.unwrap(), &flat(expected.dgate.unwrap()));
-        }
     }
 }
 

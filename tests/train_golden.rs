@@ -10,6 +10,7 @@ use std::time::Duration;
 use candle_core::Device;
 use runner::data::{DataParams, load};
 use runner::network::{Arch, Checkpoint, HostTensor, NetworkSpec, initialise};
+use runner::ops::Algorithm;
 use runner::prune::add_gates;
 use runner::train::{
     Budget, Keep, Length, Objective, OptimizerKind, OptimizerParams, Run, ScheduleKind, ScheduleParams,
@@ -48,6 +49,7 @@ fn trained(start: &Checkpoint, objective: Objective, optimizer: &OptimizerParams
         train: (0..IMAGES).collect(),
         validation: Arc::from([]),
         device: &Device::Cpu,
+        conv: Algorithm::Fast,
         seed: 0,
         batch_size: IMAGES as usize,
         length: Length::Steps(steps),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use candle_core::Device;
 use runner::data::{Augment, DataParams, DataSet, load};
 use runner::network::{Arch, Checkpoint, NetworkSpec, initialise};
+use runner::ops::Algorithm;
 use runner::prune::add_gates;
 use runner::train::{
     Budget, EpochRecord, Host, HostError, Keep, Length, Objective, OptimizerParams, Progress, Run,
@@ -89,6 +90,7 @@ impl Setting {
             train: (0..40).collect(),
             validation: self.held_out.clone().collect(),
             device: &Device::Cpu,
+            conv: Algorithm::Fast,
             seed: 11,
             batch_size: 16,
             length: self.length,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Result, Tensor, bail};
 
 use super::{Checkpoint, CheckpointError, HostTensor, NetworkSpec};
-use crate::ops::{self, BatchStats, BnAct, Conv2d, Pool};
+use crate::ops::{self, Activation, Algorithm, Backend, BnAct, Conv2d, Input, Pool, Reuse, Wanted};
 
 /// Weight of a batch in the running statistics, PyTorch's default.
 const MOMENTUM: f64 = 0.1;
@@ -22,6 +22,13 @@ pub enum Trainable {
     BnScale,
     /// The gates.
     Gates,
+}
+
+impl Trainable {
+    /// Whether convolutions meet the same weights in the next step.
+    fn reuse(self) -> Reuse {
+        if self == Self::All { Reuse::Once } else { Reuse::Keep }
+    }
 }
 
 #[derive(Debug)]
@@ -56,25 +63,30 @@ pub struct Model {
 /// What the backward pass needs of a forward pass.
 #[derive(Debug)]
 pub struct Tape {
-    blocks: Vec<Taped>,
-    maps: Tensor,
+    images: Tensor,
+    /// What each block gave.
+    activations: Vec<Activation>,
     pooled: Tensor,
 }
 
-#[derive(Debug)]
-struct Taped {
-    /// The input of the convolution, where its weight is trained.
-    input: Option<Tensor>,
-    convolved: Tensor,
-    stats: BatchStats,
-}
-
 impl Model {
-    /// Places a checkpoint on a device.
+    /// Places a checkpoint on a device, with the fast algorithm.
     ///
     /// # Errors
     /// A tensor that is missing, or a device without memory for it.
     pub fn load(checkpoint: &Checkpoint, device: &Device) -> std::result::Result<Self, CheckpointError> {
+        Self::load_on(checkpoint, device, &Backend::new(device, Algorithm::default()))
+    }
+
+    /// Places a checkpoint on a device, whose work `backend` does.
+    ///
+    /// # Errors
+    /// A tensor that is missing, or a device without memory for it.
+    pub fn load_on(
+        checkpoint: &Checkpoint,
+        device: &Device,
+        backend: &Backend,
+    ) -> std::result::Result<Self, CheckpointError> {
         let tensor = |name: &str| place(checkpoint, name, device);
         let mut blocks = Vec::new();
         for layer in checkpoint.spec.layers() {
@@ -87,7 +99,7 @@ impl Model {
             };
             blocks.push(Block {
                 index: layer.index,
-                conv: Conv2d::new(tensor(&format!("{conv}.weight"))?, 1)?,
+                conv: Conv2d::on(tensor(&format!("{conv}.weight"))?, 1, backend)?,
                 gamma: tensor(&format!("{norm}.weight"))?,
                 beta: tensor(&format!("{norm}.bias"))?,
                 gate: if checkpoint.gated() { Some(tensor(&gate)?) } else { None },
@@ -142,12 +154,14 @@ impl Model {
     /// # Errors
     /// Images of the wrong shape.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
-        let mut x = images.clone();
+        let mut last: Option<Activation> = None;
         for block in &self.blocks {
-            let convolved = block.conv.forward(&x)?;
-            x = block.activation().eval(&convolved, &block.running_mean, &block.running_var)?;
+            let input = last.as_ref().map_or(Input::Images(images), Input::Activation);
+            let convolved = block.conv.convolve(input, false, Reuse::Keep)?;
+            last = Some(convolved.activate(&block.activation(), &block.running_mean, &block.running_var)?);
         }
-        ops::linear(&ops::global_avg_pool(&x)?, &self.weight, &self.bias)
+        let Some(last) = last else { bail!("a network without convolutions") };
+        ops::linear(&last.average()?, &self.weight, &self.bias)
     }
 
     /// Logits by the batch's own statistics, which move the running ones; and what
@@ -156,11 +170,11 @@ impl Model {
     /// # Errors
     /// Images of the wrong shape, a batch of which a channel has a single value.
     pub fn forward_train(&mut self, images: &Tensor, trainable: Trainable) -> Result<(Tensor, Tape)> {
-        let mut x = images.clone();
-        let mut taped = Vec::with_capacity(self.blocks.len());
+        let mut activations: Vec<Activation> = Vec::with_capacity(self.blocks.len());
         for block in &mut self.blocks {
-            let convolved = block.conv.forward(&x)?;
-            let (y, stats) = block.activation().train(&convolved)?;
+            let input = activations.last().map_or(Input::Images(images), Input::Activation);
+            let convolved = block.conv.convolve(input, true, trainable.reuse())?;
+            let Some(stats) = convolved.stats().cloned() else { bail!("a batch without statistics") };
             if stats.count < 2 {
                 bail!("batch norm needs more than one value for each channel, in training");
             }
@@ -169,13 +183,12 @@ impl Model {
             block.running_mean = mixed(&block.running_mean, &stats.mean)?;
             block.running_var = mixed(&block.running_var, &unbiased)?;
             block.batches += 1;
-            let input = (trainable == Trainable::All).then_some(x);
-            taped.push(Taped { input, convolved, stats });
-            x = y;
+            activations.push(convolved.activate(&block.activation(), &stats.mean, &stats.var)?);
         }
-        let pooled = ops::global_avg_pool(&x)?;
+        let Some(last) = activations.last() else { bail!("a network without convolutions") };
+        let pooled = last.average()?;
         let logits = ops::linear(&pooled, &self.weight, &self.bias)?;
-        Ok((logits, Tape { blocks: taped, maps: x, pooled }))
+        Ok((logits, Tape { images: images.clone(), activations, pooled }))
     }
 
     /// The gradients of what is trained, from that of the logits. Frozen weights cost nothing, and the gradient of
@@ -184,17 +197,20 @@ impl Model {
     /// # Errors
     /// A tape of another network.
     pub fn backward(&self, tape: Tape, dlogits: &Tensor, trainable: Trainable) -> Result<Gradients> {
+        let Tape { images, mut activations, pooled } = tape;
         let mut gradients = Gradients::new();
-        let (dpooled, head) = ops::linear_backward(&tape.pooled, &self.weight, dlogits)?;
+        let (dpooled, head) = ops::linear_backward(&pooled, &self.weight, dlogits)?;
         if trainable == Trainable::All {
             gradients.insert("classifier.weight".to_owned(), head.dweight);
             gradients.insert("classifier.bias".to_owned(), head.dbias);
         }
-        let (_, _, height, width) = tape.maps.dims4()?;
-        let mut dy = ops::global_avg_pool_backward(&dpooled, (height, width))?;
-        for (position, (block, taped)) in self.blocks.iter().zip(tape.blocks).enumerate().rev() {
+        let mut gradient = activations.last().map(|last| last.average_backward(&dpooled)).transpose()?;
+        for (position, block) in self.blocks.iter().enumerate().rev() {
+            let (Some(activation), Some(dy)) = (activations.pop(), gradient.take()) else {
+                bail!("a tape of another network")
+            };
             let norm = format!("features.{}", block.index + 1);
-            let grads = block.activation().backward(&taped.convolved, &taped.stats, &dy)?;
+            let (outgoing, grads) = activation.backward(&dy)?;
             match trainable {
                 Trainable::Gates => {
                     let Some(dgate) = grads.dgate else { bail!("the network has no gates to train") };
@@ -205,12 +221,14 @@ impl Model {
                     gradients.insert(format!("{norm}.bias"), grads.dbeta);
                 }
             }
-            if let Some(input) = taped.input {
-                let dweight = block.conv.grad_weight(&input, &grads.dx)?;
-                gradients.insert(format!("features.{}.weight", block.index), dweight);
-            }
-            if position > 0 {
-                dy = block.conv.grad_input(&grads.dx)?;
+            let wanted = Wanted { input: position > 0, weight: trainable == Trainable::All };
+            if wanted.input || wanted.weight {
+                let input = activations.last().map_or(Input::Images(&images), Input::Activation);
+                let found = block.conv.backward(input, &outgoing, wanted, trainable.reuse())?;
+                if let Some(dweight) = found.weight {
+                    gradients.insert(format!("features.{}.weight", block.index), dweight);
+                }
+                gradient = found.input;
             }
         }
         Ok(gradients)
@@ -258,7 +276,7 @@ impl Model {
                 let index: usize = index.parse().map_err(candle_core::Error::wrap)?;
                 for block in &mut self.blocks {
                     match field {
-                        "weight" if index == block.index => block.conv = Conv2d::new(value, 1)?,
+                        "weight" if index == block.index => block.conv.set_weight(value)?,
                         "weight" if index == block.index + 1 => block.gamma = value,
                         "bias" if index == block.index + 1 => block.beta = value,
                         "gate" if index == block.index + 1 => block.gate = Some(value),

@@ -7,7 +7,8 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-use super::bn_act_cpu;
+use super::activation::{Convolved, NormGrads};
+use super::backend::{Algorithm, Backend};
 
 /// The epsilon of batch normalisation, PyTorch's default.
 pub const BN_EPS: f64 = 1e-5;
@@ -45,6 +46,16 @@ pub struct BatchStats {
     pub count: usize,
 }
 
+impl BatchStats {
+    /// Of batch x channels x height x width.
+    pub(super) fn of(x: &Tensor) -> Result<Self> {
+        let (batch, _, height, width) = x.dims4()?;
+        let mean = x.mean((0, 2, 3))?;
+        let var = x.broadcast_sub(&per_channel(&mean)?)?.sqr()?.mean((0, 2, 3))?;
+        Ok(Self { mean, var, count: batch * height * width })
+    }
+}
+
 /// Gradients of [`BnAct`].
 #[derive(Debug, Clone)]
 pub struct BnActGrads {
@@ -59,16 +70,12 @@ pub struct BnActGrads {
 }
 
 impl BnAct<'_> {
-    /// Evaluation: with the running mean and variance.
+    /// Evaluation: with this mean and variance.
     ///
     /// # Errors
     /// Shapes that do not fit.
     pub fn eval(&self, x: &Tensor, mean: &Tensor, var: &Tensor) -> Result<Tensor> {
-        if x.device().is_cpu() {
-            bn_act_cpu::apply(self, x, mean, var)
-        } else {
-            self.apply_portable(x, mean, var)
-        }
+        Convolved::from_tensor(x, &backend(x))?.activate(self, mean, var)?.to_tensor()
     }
 
     /// Training: with the statistics of the batch, which are returned.
@@ -76,11 +83,9 @@ impl BnAct<'_> {
     /// # Errors
     /// Shapes that do not fit.
     pub fn train(&self, x: &Tensor) -> Result<(Tensor, BatchStats)> {
-        if !x.device().is_cpu() {
-            return self.train_portable(x);
-        }
-        let stats = bn_act_cpu::statistics(x)?;
-        Ok((bn_act_cpu::apply(self, x, &stats.mean, &stats.var)?, stats))
+        let maps = Convolved::from_tensor(x, &backend(x))?;
+        let Some(stats) = maps.stats().cloned() else { candle_core::bail!("maps without statistics") };
+        Ok((maps.activate(self, &stats.mean, &stats.var)?.to_tensor()?, stats))
     }
 
     /// The gradients of [`Self::train`].
@@ -88,11 +93,11 @@ impl BnAct<'_> {
     /// # Errors
     /// Shapes that do not fit.
     pub fn backward(&self, x: &Tensor, stats: &BatchStats, dy: &Tensor) -> Result<BnActGrads> {
-        if x.device().is_cpu() {
-            bn_act_cpu::backward(self, x, stats, dy)
-        } else {
-            self.backward_portable(x, stats, dy)
-        }
+        let backend = backend(x);
+        let activation = Convolved::from_tensor(x, &backend)?.activate(self, &stats.mean, &stats.var)?;
+        let gradient = activation.gradient(dy)?;
+        let (outgoing, NormGrads { dgamma, dbeta, dgate }) = activation.backward(&gradient)?;
+        Ok(BnActGrads { dx: outgoing.to_tensor(&backend)?, dgamma, dbeta, dgate })
     }
 
     /// [`Self::train`] in tensor operations.
@@ -100,11 +105,8 @@ impl BnAct<'_> {
     /// # Errors
     /// Shapes that do not fit.
     pub fn train_portable(&self, x: &Tensor) -> Result<(Tensor, BatchStats)> {
-        let (batch, _, height, width) = x.dims4()?;
-        let mean = x.mean((0, 2, 3))?;
-        let var = x.broadcast_sub(&per_channel(&mean)?)?.sqr()?.mean((0, 2, 3))?;
-        let y = self.apply_portable(x, &mean, &var)?;
-        Ok((y, BatchStats { mean, var, count: batch * height * width }))
+        let stats = BatchStats::of(x)?;
+        Ok((self.apply_portable(x, &stats.mean, &stats.var)?, stats))
     }
 
     /// [`Self::eval`] in tensor operations.
@@ -162,6 +164,10 @@ impl BnAct<'_> {
     fn gated(&self, values: &Tensor) -> Result<Tensor> {
         self.gate.map_or_else(|| Ok(values.clone()), |gate| values.mul(gate))
     }
+}
+
+fn backend(x: &Tensor) -> Backend {
+    Backend::new(x.device(), Algorithm::default())
 }
 
 fn per_channel(values: &Tensor) -> Result<Tensor> {

@@ -3,22 +3,27 @@
 //! There is no autograd here: each operation is a pair of functions, so that a frozen weight
 //! costs no gradient and the first layer never computes the gradient of its images. Every
 //! operation is written in candle tensor operations, which run on any device (the *portable*
-//! path, and the path on CUDA); on the CPU the two that take nearly all the time, [`Conv2d`] and [`BnAct`],
-//! have kernels of their own. Tests hold both paths to each other, to closed forms and to PyTorch.
+//! path, and the path on CUDA); on the CPU what takes nearly all the time, [`Conv2d`] and the [`Activation`] between two of
+//! them, has kernels of its own (`cpu`). A [`Backend`] chooses; tests hold both paths to each other, to closed forms and
+//! to PyTorch.
 //!
-//! Tensors are `f32`, contiguous, batch x channels x height x width. On the CPU the same
-//! inputs give the same bytes with any number of threads: work is cut into pieces that
-//! do not depend on their number, and partial sums are added in a fixed order.
+//! Tensors are `f32`, contiguous, batch x channels x height x width; what passes between convolutions is of types that hide
+//! the backend's own layout. On the CPU the same inputs give the same bytes with any number of threads: work
+//! is cut into pieces that do not depend on their number, and partial sums are added in a fixed order.
 
+mod activation;
+mod backend;
 mod bn_act;
-mod bn_act_cpu;
 mod conv;
-mod conv_cpu;
+mod cpu;
 mod head;
 mod update;
 
+pub use activation::{Activation, Convolved, Gradient, NormGrads, Outgoing};
+pub use backend::{Algorithm, Backend};
 pub use bn_act::{BN_EPS, BatchStats, BnAct, BnActGrads, Pool};
-pub use conv::Conv2d;
+pub use conv::{Conv2d, ConvGrads, Input, Reuse, Wanted};
+pub use cpu::Vectors;
 pub use head::{
     CrossEntropy, LinearGrads, cross_entropy, global_avg_pool, global_avg_pool_backward, linear,
     linear_backward,

@@ -9,6 +9,7 @@ use super::kind::{DataUse, Kind, Parameters, Stage, parse, schema};
 use super::parameters::check_shape;
 use crate::content_hash;
 use crate::network::Model;
+use crate::ops::{Algorithm, Backend};
 use crate::pipeline::InputRole;
 use crate::train::{Half, evaluate, latency};
 
@@ -16,7 +17,7 @@ use crate::train::{Half, evaluate, latency};
 pub static KIND: Kind = Kind {
     name: "eval",
     summary: "measure networks: test accuracy and loss, FLOPs, parameters, latency",
-    version: 1,
+    version: 2,
     inputs: &[InputRole {
         role: "network",
         artifact: "network",
@@ -39,13 +40,15 @@ pub struct Eval {
     /// Whether the time of a forward pass of 1 and of 64 images is measured, on the machine and device of this run. Part of
     /// what identifies the work: a result without the times cannot stand for one with them. So turning it on evaluates again.
     pub latency: bool,
+    /// How convolutions are computed on the CPU.
+    pub conv: Algorithm,
 }
 
-content_hash!(Eval { batch_size, latency });
+content_hash!(Eval { batch_size, latency, conv });
 
 impl Default for Eval {
     fn default() -> Self {
-        Self { batch_size: 256, latency: true }
+        Self { batch_size: 256, latency: true, conv: Algorithm::default() }
     }
 }
 
@@ -63,7 +66,7 @@ impl Stage for Eval {
         for artifact in job.inputs.all("network").to_vec() {
             let network = read_network(&artifact)?;
             check_shape(&network, job.data)?;
-            let model = Model::load(&network, &job.device)?;
+            let model = Model::load_on(&network, &job.device, &Backend::new(&job.device, self.conv))?;
             let data = job.data.load()?;
             let found = evaluate(&model, &data, &Half::Test, self.batch_size, &job.device)?;
             let mut metrics = json!({

@@ -10,6 +10,7 @@ use super::kind::{DataUse, Kind, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{SAVE, augment, check_shape};
 use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
+use crate::ops::Algorithm;
 use crate::pipeline::{InputRole, OutputRole};
 use crate::prune::{add_gates, fold_gates};
 use crate::train::{
@@ -108,12 +109,14 @@ pub struct GateTrain {
     pub crop_padding: usize,
     /// Mirrors half of the training images.
     pub flip: bool,
+    /// How convolutions are computed on the CPU.
+    pub conv: Algorithm,
     /// A seed of its own; by default the pipeline's.
     pub seed: Option<u64>,
 }
 
 content_hash!(GateTrain {
-    mode, epochs, steps, batch_size, optimizer, schedule, balance, sparsity, zero, keep, crop_padding, flip
+    mode, epochs, steps, batch_size, optimizer, schedule, balance, sparsity, zero, keep, crop_padding, flip, conv
 } skip { seed });
 
 impl Default for GateTrain {
@@ -131,6 +134,7 @@ impl Default for GateTrain {
             keep: KeepRule::BestValidation,
             crop_padding: 4,
             flip: true,
+            conv: Algorithm::default(),
             seed: None,
         }
     }
@@ -210,6 +214,7 @@ impl Stage for GateTrain {
             train: split.train.into(),
             validation: split.validation.into(),
             device: &job.device,
+            conv: self.conv,
             seed: job.seed,
             batch_size: self.batch_size,
             length: self.steps.map_or(Length::Epochs(self.epochs), Length::Steps),

@@ -12,6 +12,7 @@ use super::parameters::{SAVE, augment, check_shape};
 use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::NetworkSpec;
+use crate::ops::Algorithm;
 use crate::pipeline::{InputRole, OutputRole};
 use crate::train::{EpochRecord, Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, train};
 
@@ -105,12 +106,14 @@ pub struct Retrain {
     pub crop_padding: usize,
     /// Mirrors half of the training images.
     pub flip: bool,
+    /// How convolutions are computed on the CPU.
+    pub conv: Algorithm,
     /// A seed of its own; by default the pipeline's.
     pub seed: Option<u64>,
 }
 
 content_hash!(Retrain {
-    epochs, budget, batch_size, optimizer, schedule, label_smoothing, train_on, crop_padding, flip
+    epochs, budget, batch_size, optimizer, schedule, label_smoothing, train_on, crop_padding, flip, conv
 } skip { seed });
 
 impl Default for Retrain {
@@ -125,6 +128,7 @@ impl Default for Retrain {
             train_on: TrainOn::Train,
             crop_padding: 4,
             flip: true,
+            conv: Algorithm::default(),
             seed: None,
         }
     }
@@ -158,6 +162,7 @@ impl Stage for Retrain {
             train: train_on.into(),
             validation: validation.into(),
             device: &job.device,
+            conv: self.conv,
             seed: job.seed,
             batch_size: self.batch_size,
             length: Length::Epochs(epochs),

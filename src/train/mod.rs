@@ -7,12 +7,14 @@ mod evaluate;
 mod optimizer;
 mod schedule;
 mod state;
+mod step;
 mod trainer;
 
 pub use evaluate::{Evaluation, Half, evaluate, latency};
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerParams};
 pub use schedule::{ScheduleKind, ScheduleParams};
 pub use state::{EpochRecord, Figures, TrainState};
+pub use step::{Step, Trainee};
 pub use trainer::{Budget, Keep, Length, Objective, Run, Sparsity, Trained, train};
 
 use miette::Diagnostic;

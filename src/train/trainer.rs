@@ -10,10 +10,12 @@ use super::evaluate::{Half, evaluate};
 use super::optimizer::{Optimizer, OptimizerParams};
 use super::schedule::ScheduleParams;
 use super::state::{EpochRecord, Figures, TrainState};
+use super::step::Trainee;
 use super::{Host, Progress, TrainError};
 use crate::data::{Augment, Batch, Batches, DataSet, Order};
-use crate::network::{Checkpoint, HostTensor, Model, Trainable};
-use crate::{ops, prune};
+use crate::network::{Checkpoint, HostTensor, Model};
+use crate::ops::{Algorithm, Backend};
+use crate::prune;
 
 /// How long a run trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,23 +51,6 @@ pub enum Objective {
     Gates(Sparsity),
 }
 
-impl Objective {
-    fn trainable(self) -> Trainable {
-        match self {
-            Self::Weights { .. } => Trainable::All,
-            Self::BnScale(_) => Trainable::BnScale,
-            Self::Gates(_) => Trainable::Gates,
-        }
-    }
-
-    fn sparsity(self) -> Option<Sparsity> {
-        match self {
-            Self::Weights { .. } => None,
-            Self::BnScale(sparsity) | Self::Gates(sparsity) => Some(sparsity),
-        }
-    }
-}
-
 /// Which epoch's network is the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
@@ -94,6 +79,8 @@ pub struct Run<'a> {
     pub validation: Arc<[u32]>,
     /// Where tensors live.
     pub device: &'a Device,
+    /// How convolutions are computed.
+    pub conv: Algorithm,
     /// The seed of order and augmentation.
     pub seed: u64,
     /// Images in a batch.
@@ -145,7 +132,7 @@ pub fn train(
             return Ok(None);
         }
     }
-    let last = loop_.model.checkpoint()?;
+    let last = loop_.trainee.model.checkpoint()?;
     loop_.check_finite(&last)?;
     let best_epoch = loop_.figures.best_epoch.unwrap_or(loop_.epochs);
     let best = loop_.best.take().unwrap_or_else(|| last.clone());
@@ -154,8 +141,7 @@ pub fn train(
 
 struct Loop<'a> {
     run: &'a Run<'a>,
-    model: Model,
-    optimizer: Optimizer,
+    trainee: Trainee,
     figures: Figures,
     best: Option<Checkpoint>,
     per_epoch: u64,
@@ -175,12 +161,13 @@ impl<'a> Loop<'a> {
             Length::Epochs(epochs) => (epochs, epochs * per_epoch),
             Length::Steps(steps) => (steps.div_ceil(per_epoch), steps),
         };
+        let backend = Backend::new(run.device, run.conv);
         let kept = host.resume();
         let resumed = kept.is_some();
         let (model, optimizer, figures, best) = match kept {
             None => {
                 let optimizer = Optimizer::new(run.optimizer.clone());
-                (Model::load(network, run.device)?, optimizer, Figures::default(), None)
+                (Model::load_on(network, run.device, &backend)?, optimizer, Figures::default(), None)
             }
             Some(bytes) => {
                 let state =
@@ -190,14 +177,13 @@ impl<'a> Loop<'a> {
                 }
                 let buffers = Optimizer::place(state.optimizer, run.device)?;
                 let optimizer = Optimizer::resumed(run.optimizer.clone(), state.figures.step, buffers);
-                (Model::load(&state.network, run.device)?, optimizer, state.figures, state.best)
+                (Model::load_on(&state.network, run.device, &backend)?, optimizer, state.figures, state.best)
             }
         };
         let now = Instant::now();
         let loop_ = Self {
             run,
-            model,
-            optimizer,
+            trainee: Trainee { model, optimizer, objective: run.objective },
             figures,
             best,
             per_epoch,
@@ -254,52 +240,17 @@ impl<'a> Loop<'a> {
         let images =
             Tensor::from_vec(batch.images, (count, shape.channels, shape.height, shape.width), run.device)?;
         let lr = run.optimizer.lr * run.schedule.factor(self.figures.step, self.per_epoch, self.epochs);
-        let trainable = run.objective.trainable();
-        let smoothing = match run.objective {
-            Objective::Weights { label_smoothing } => label_smoothing,
-            Objective::BnScale(_) | Objective::Gates(_) => 0.0,
-        };
-        let (logits, tape) = self.model.forward_train(&images, trainable)?;
-        let scored = ops::cross_entropy(&logits, &batch.labels, smoothing)?;
-        let mut gradients = self.model.backward(tape, &scored.dlogits, trainable)?;
-        let mut loss = scored.loss_sum / count as f64;
-        if let Some(sparsity) = run.objective.sparsity() {
-            loss += self.regularise(sparsity, &mut gradients)?;
-        }
+        let found = self.trainee.step(&images, &batch.labels, lr)?;
+        let loss = found.loss;
         if !loss.is_finite() {
             return Err(TrainError::NotFinite { loss, step: self.figures.step + 1, epoch: epoch + 1, lr });
         }
-        let clamped = matches!(run.objective, Objective::Gates(_));
-        let after = |value: Tensor| if clamped { value.clamp(0f32, 1f32) } else { Ok(value) };
-        self.optimizer.step(&mut self.model, trainable, &gradients, lr, after)?;
         self.figures.step += 1;
         self.figures.loss_sum += loss * count as f64;
-        self.figures.correct += scored.correct as u64;
+        self.figures.correct += found.correct as u64;
         self.figures.seen += count as u64;
         self.images += count as u64;
         Ok(lr)
-    }
-
-    /// Adds the regulariser's gradient, and returns its part of the loss.
-    fn regularise(
-        &self,
-        sparsity: Sparsity,
-        gradients: &mut BTreeMap<String, Tensor>,
-    ) -> Result<f64, TrainError> {
-        let gates = self.model.gates();
-        let (mut sum, mut count) = (0f64, 0);
-        for (_, gate) in &gates {
-            let values = gate.to_vec1::<f32>()?;
-            sum += values.iter().map(|value| f64::from(value.abs())).sum::<f64>();
-            count += values.len();
-        }
-        let (omega, factor) = prune::regulariser(sum, count, sparsity.ratio);
-        for (name, gate) in gates {
-            if let Some(gradient) = gradients.get_mut(&name) {
-                *gradient = (&*gradient + (gate.sign()? * (sparsity.balance * factor))?)?;
-            }
-        }
-        Ok(sparsity.balance * omega)
     }
 
     fn finish_epoch(&mut self, epoch: u64, host: &mut dyn Host) -> Result<(), TrainError> {
@@ -308,7 +259,7 @@ impl<'a> Loop<'a> {
             None
         } else {
             let half = Half::Train(run.validation.clone());
-            Some(evaluate(&self.model, run.data, &half, run.batch_size.max(64), run.device)?)
+            Some(evaluate(&self.trainee.model, run.data, &half, run.batch_size.max(64), run.device)?)
         };
         let last = self.figures.step.saturating_sub(1);
         let lr = run.optimizer.lr * run.schedule.factor(last, self.per_epoch, self.epochs);
@@ -317,7 +268,7 @@ impl<'a> Loop<'a> {
         }
         let mut gates = Vec::new();
         if run.objective.sparsity().is_some() {
-            for (_, gate) in self.model.gates() {
+            for (_, gate) in self.trainee.model.gates() {
                 gates.push(gate.to_vec1::<f32>()?);
             }
         }
@@ -336,7 +287,7 @@ impl<'a> Loop<'a> {
             lr,
         };
         if self.is_best(&record) {
-            self.best = Some(self.model.checkpoint()?);
+            self.best = Some(self.trainee.model.checkpoint()?);
             self.figures.best_epoch = Some(record.epoch);
         }
         host.epoch(&record);
@@ -379,11 +330,11 @@ impl<'a> Loop<'a> {
 
     fn save(&mut self, host: &mut dyn Host) -> Result<(), TrainError> {
         let mut optimizer = BTreeMap::new();
-        for (name, tensor) in self.optimizer.state() {
+        for (name, tensor) in self.trainee.optimizer.state() {
             let values = tensor.flatten_all()?.to_vec1::<f32>()?;
             optimizer.insert(name.clone(), (tensor.dims().to_vec(), values));
         }
-        let network = self.model.checkpoint()?;
+        let network = self.trainee.model.checkpoint()?;
         let state = TrainState { figures: self.figures.clone(), network, best: self.best.clone(), optimizer };
         host.checkpoint(&state.to_bytes()?)?;
         self.saved = Instant::now();
