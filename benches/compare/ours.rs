@@ -1,7 +1,7 @@
 //! Our side of the comparison: one kind of step, timed on request. `torch_side.py` beside it does the same for PyTorch.
 //!
 //! Builds the network, warms up, prints `ready`; then runs one step for every line on standard input and prints its
-//! seconds; at the end of the input it prints its peak memory in KiB.
+//! seconds; at the end of the input it prints its peak memory in KiB. With `layers THREADS` it prints the table of layers instead.
 
 use std::error::Error;
 use std::io::{BufRead, Write};
@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use runner::network::{Arch, Model, NetworkSpec, initialise};
-use runner::ops::cross_entropy;
+use runner::ops::{
+    Algorithm, Backend, BnAct, Conv2d, Convolved, Input, Pool, Reuse, Vectors, Wanted, cross_entropy,
+};
 use runner::prune::add_gates;
 use runner::train::{Objective, Optimizer, OptimizerParams, Sparsity, Trainee};
 use serde::Deserialize;
@@ -25,7 +27,13 @@ struct Case {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let case: Case = serde_json::from_str(&std::env::args().nth(1).ok_or("a case, as JSON")?)?;
+    let first = std::env::args().nth(1).ok_or("a case, as JSON")?;
+    if first == "layers" {
+        let threads = std::env::args().nth(2).map_or(Ok(2), |threads| threads.parse())?;
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+        return layers();
+    }
+    let case: Case = serde_json::from_str(&first)?;
     rayon::ThreadPoolBuilder::new().num_threads(case.threads).build_global()?;
     let spec = NetworkSpec::vgg(case.arch, 1, 1.0, case.input, 10)?.with_channels(case.channels.clone())?;
     let mut network = initialise(&spec, 0);
@@ -63,5 +71,74 @@ fn main() -> Result<(), Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     writeln!(out, "{}", peak.map_or("0", |peak| peak.trim().trim_end_matches(" kB")))?;
+    Ok(())
+}
+
+/// Median seconds of a few runs.
+fn median(mut body: impl FnMut() -> Result<(), Box<dyn Error>>) -> Result<f64, Box<dyn Error>> {
+    let mut times = Vec::new();
+    for _ in 0..7 {
+        let start = Instant::now();
+        body()?;
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+/// Each layer of a VGG19 with 64 images: the speed that a convolution as it is written would need to be as quick, and the share of
+/// the machine's GEMM peak at which the products run that are left of it.
+fn layers() -> Result<(), Box<dyn Error>> {
+    const BATCH: usize = 64;
+    let device = &Device::Cpu;
+    let square = Tensor::randn(0f32, 1f32, (1536, 1536), device)?;
+    let peak = 2.0 * 1536f64.powi(3)
+        / median(|| {
+            square.matmul(&square)?;
+            Ok(())
+        })?
+        / 1e9;
+    println!("GEMM peak (1536 x 1536 x 1536, the gemm crate): {peak:.0} GFLOP/s\n");
+    println!("| channels | map | forward | input gradient | both gradients |\n|---|---|---|---|---|");
+    let backend = Backend::cpu(Algorithm::Fast, Vectors::Widest);
+    let shapes = [(64, 64, 32), (64, 128, 16), (128, 128, 16), (128, 256, 8), (256, 256, 8), (256, 512, 4)];
+    for (inputs, outputs, side) in shapes.into_iter().chain([(512, 512, 4), (512, 512, 2)]) {
+        let ones = |channels: usize| Tensor::ones(channels, candle_core::DType::F32, device);
+        let activate = |convolved: Convolved, channels: usize| {
+            let (gamma, beta) = (ones(channels)?, ones(channels)?);
+            let stats = convolved.stats().cloned();
+            let op = BnAct { gamma: &gamma, beta: &beta, gate: None, pool: Pool::None };
+            stats.map(|stats| convolved.activate(&op, &stats.mean, &stats.var)).transpose()
+        };
+        let maps = Tensor::randn(0f32, 1f32, (BATCH, inputs, side, side), device)?;
+        let x = activate(Convolved::from_tensor(&maps, &backend)?, inputs)?.ok_or("no statistics")?;
+        let conv = Conv2d::on(Tensor::randn(0f32, 0.05f32, (outputs, inputs, 3, 3), device)?, 1, &backend)?;
+        let input = Input::Activation(&x);
+        let y = activate(conv.convolve(input, true, Reuse::Keep)?, outputs)?.ok_or("no statistics")?;
+        let gradient = y.gradient(&Tensor::randn(0f32, 1f32, (BATCH, outputs, side, side), device)?)?;
+        let (outgoing, _) = y.backward(&gradient)?;
+        let forward = median(|| {
+            conv.convolve(input, true, Reuse::Keep)?;
+            Ok(())
+        })?;
+        let backward = |weight: bool| {
+            median(|| {
+                conv.backward(input, &outgoing, Wanted { input: true, weight }, Reuse::Keep)?;
+                Ok(())
+            })
+        };
+        let work = 2.0 * (BATCH * 9 * inputs * outputs * side * side) as f64 / 1e9;
+        // 36 products for a tile of 16 values, 9 for a map of 4: a quarter of 9 for each value.
+        let cell = |seconds: f64, passes: f64| {
+            let speed = passes * work / seconds;
+            format!("{speed:.0} GFLOP/s, {:.0}%", 25.0 * speed / peak)
+        };
+        println!(
+            "| {inputs} to {outputs} | {side}x{side} | {} | {} | {} |",
+            cell(forward, 1.0),
+            cell(backward(false)?, 1.0),
+            cell(backward(true)?, 2.0)
+        );
+    }
     Ok(())
 }

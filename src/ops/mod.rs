@@ -28,7 +28,7 @@ pub use head::{
     CrossEntropy, LinearGrads, cross_entropy, global_avg_pool, global_avg_pool_backward, linear,
     linear_backward,
 };
-pub use update::{AdamStep, SgdStep, adam_step, sgd_step};
+pub use update::{AdamStep, Moment, SgdStep, adam_step, sgd_step};
 
 use candle_core::{CpuStorage, Result, Storage, Tensor};
 

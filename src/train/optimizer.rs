@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::{Gradients, Model, Trainable};
-use crate::ops::{AdamStep, SgdStep, adam_step, sgd_step};
+use crate::ops::{AdamStep, Moment, SgdStep};
 
 /// Which optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -80,6 +80,9 @@ impl OptimizerParams {
     }
 }
 
+/// Shape and values of an optimizer's buffers, by name.
+pub type Buffers = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
 /// An optimizer at work.
 #[derive(Debug)]
 pub struct Optimizer {
@@ -87,7 +90,7 @@ pub struct Optimizer {
     /// Steps done.
     steps: u64,
     /// Momentum buffers, or the two moments, by parameter name with `.0` and `.1`.
-    state: BTreeMap<String, Tensor>,
+    state: BTreeMap<String, Moment>,
 }
 
 impl Optimizer {
@@ -96,14 +99,21 @@ impl Optimizer {
         Self { params, steps: 0, state: BTreeMap::new() }
     }
 
-    /// An optimizer after `steps` steps.
-    pub fn resumed(params: OptimizerParams, steps: u64, state: BTreeMap<String, Tensor>) -> Self {
-        Self { params, steps, state }
+    /// An optimizer after `steps` steps, with the shape and the values of its buffers.
+    ///
+    /// # Errors
+    /// The device has no memory.
+    pub fn resumed(params: OptimizerParams, steps: u64, buffers: Buffers, device: &Device) -> Result<Self> {
+        let place = |(name, (shape, values))| Ok((name, Moment::place(shape, values, device)?));
+        Ok(Self { params, steps, state: buffers.into_iter().map(place).collect::<Result<_>>()? })
     }
 
-    /// Its buffers.
-    pub fn state(&self) -> &BTreeMap<String, Tensor> {
-        &self.state
+    /// Shape and values of its buffers.
+    ///
+    /// # Errors
+    /// The device cannot be read.
+    pub fn buffers(&self) -> Result<Buffers> {
+        self.state.iter().map(|(name, moment)| Ok((name.clone(), moment.to_host()?))).collect()
     }
 
     /// Moves the parameters of a model by one step.
@@ -134,10 +144,9 @@ impl Optimizer {
             OptimizerKind::Sgd => {
                 let step =
                     SgdStep { lr, momentum: p.momentum, weight_decay: p.weight_decay, nesterov: p.nesterov };
-                let (moved, buffer) = sgd_step(parameter, gradient, self.state.get(&first), step)?;
-                if let Some(buffer) = buffer {
-                    self.state.insert(first, buffer);
-                }
+                let mut buffer = self.state.remove(&first);
+                let moved = step.apply(parameter, gradient, &mut buffer)?;
+                self.state.extend(buffer.map(|buffer| (first, buffer)));
                 Ok(moved)
             }
             OptimizerKind::Adam => {
@@ -149,26 +158,13 @@ impl Optimizer {
                     weight_decay: p.weight_decay,
                     step: self.steps,
                 };
-                let moments = self.state.get(&first).zip(self.state.get(&second));
-                let (moved, m, v) = adam_step(parameter, gradient, moments, step)?;
-                self.state.insert(first, m);
-                self.state.insert(second, v);
+                let mut moments = self.state.remove(&first).zip(self.state.remove(&second));
+                let moved = step.apply(parameter, gradient, &mut moments)?;
+                if let Some((m, v)) = moments {
+                    self.state.extend([(first, m), (second, v)]);
+                }
                 Ok(moved)
             }
         }
-    }
-
-    /// The buffers on a device, from host memory.
-    ///
-    /// # Errors
-    /// The device has no memory.
-    pub fn place(
-        buffers: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
-        device: &Device,
-    ) -> Result<BTreeMap<String, Tensor>> {
-        buffers
-            .into_iter()
-            .map(|(name, (shape, data))| Ok((name, Tensor::from_vec(data, shape, device)?)))
-            .collect()
     }
 }

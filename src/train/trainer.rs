@@ -1,6 +1,5 @@
 //! The loop, for gates and for weights alike.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -175,8 +174,8 @@ impl<'a> Loop<'a> {
                 if state.network.spec != network.spec || state.figures.step > steps {
                     return Err(TrainError::State("it belongs to another network".to_owned()));
                 }
-                let buffers = Optimizer::place(state.optimizer, run.device)?;
-                let optimizer = Optimizer::resumed(run.optimizer.clone(), state.figures.step, buffers);
+                let (params, step) = (run.optimizer.clone(), state.figures.step);
+                let optimizer = Optimizer::resumed(params, step, state.optimizer, run.device)?;
                 (Model::load_on(&state.network, run.device, &backend)?, optimizer, state.figures, state.best)
             }
         };
@@ -329,11 +328,7 @@ impl<'a> Loop<'a> {
     }
 
     fn save(&mut self, host: &mut dyn Host) -> Result<(), TrainError> {
-        let mut optimizer = BTreeMap::new();
-        for (name, tensor) in self.trainee.optimizer.state() {
-            let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-            optimizer.insert(name.clone(), (tensor.dims().to_vec(), values));
-        }
+        let optimizer = self.trainee.optimizer.buffers()?;
         let network = self.trainee.model.checkpoint()?;
         let state = TrainState { figures: self.figures.clone(), network, best: self.best.clone(), optimizer };
         host.checkpoint(&state.to_bytes()?)?;
