@@ -69,7 +69,7 @@ fn step(bencher: Bencher<'_, '_>, gates: bool) {
     let mut network = initialise(&NetworkSpec::vgg(Arch::Vgg19, 64, 1.0, [3, 32, 32], 10).unwrap(), 0);
     let (objective, optimizer) = if gates {
         add_gates(&mut network);
-        (Objective::Gates(Sparsity { balance: 0.5, ratio: 0.2 }), OptimizerParams::gates())
+        (Objective::Gates(Sparsity { balance: 0.5, ratio: 0.2, zero: 0.01 }), OptimizerParams::gates())
     } else {
         (Objective::Weights { label_smoothing: 0.0 }, OptimizerParams::default())
     };

@@ -30,7 +30,13 @@ path = sys.argv[1]
 with safe_open(path, "pt") as file:
     structure = json.loads(file.metadata()["network"])
 net = vgg(structure)
-net.load_state_dict(load_file(path))
+tensors = load_file(path)
+# Gates, which only a network between gate-training and pruning has, scale what batch norm gives.
+for name in [name for name in tensors if name.endswith(".gate")]:
+    gate = tensors.pop(name)
+    for field in ("weight", "bias"):
+        tensors[name.replace("gate", field)] *= gate
+net.load_state_dict(tensors)
 net.eval()
 print(structure["arch"], "with", structure["channels"], "channels")
 

@@ -33,7 +33,7 @@ pub struct RunArgs {
     #[arg(long, default_value = "auto", value_parser = |text: &str| text.parse::<DeviceChoice>())]
     device: DeviceChoice,
     /// CPU threads; all by default. Results do not depend on it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     threads: Option<u16>,
     /// Print nothing but errors
     #[arg(long, conflicts_with = "json")]
@@ -45,13 +45,14 @@ pub struct RunArgs {
 
 /// Runs the pipeline.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
-    let mut opened = Opened::new(&args.pipeline, &args.cache)?;
-    let plan = opened.plan(&args.selection)?;
-    let opened_device = args.device.open()?;
+    // First of all: whoever uses the pool before makes one of its own size.
     let threads = args
         .threads
         .map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().into_diagnostic()?;
+    let mut opened = Opened::new(&args.pipeline, &args.cache)?;
+    let plan = opened.plan(&args.selection)?;
+    let opened_device = args.device.open()?;
     let stop = StopFlag::on_signals().into_diagnostic()?;
     let options = Options {
         pipeline: opened.identity.clone(),

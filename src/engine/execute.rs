@@ -15,7 +15,7 @@ use super::images::Images;
 use super::provenance::Origin;
 use super::signals::StopFlag;
 use super::work::{Halt, Step, Task};
-use crate::plan::{Assessment, DataIdentities, Graph, Node, NodeId, Plan, Reason, Verdict};
+use crate::plan::{Assessment, DataIdentities, Graph, Node, NodeId, Plan, Reason, Verdict, images};
 use crate::store::{LastRun, Lookup, ObjectHash, Record, Store, StoreError};
 
 /// What a run needs beside its plan.
@@ -256,6 +256,7 @@ impl Run<'_, '_> {
             parameters: node.stage.parameters.clone(),
             seed: node.seed,
             data: assessment.data.map(|data| data.to_string()),
+            images: assessment.data.map(|_| images(&self.graph.data[node.data])).unwrap_or_default(),
             inputs: inputs.collect(),
         };
         for usage in &node.uses {

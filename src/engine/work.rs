@@ -69,6 +69,7 @@ impl Run<'_, '_> {
             ));
         }
         let now = self.store.lookup(fingerprint)?;
+        let last = if let Lookup::Present(record) = &now { Some(record.clone()) } else { None };
         // Whoever held the lock before us may have done the work, and what was forced is then anew as well.
         let is_fresh = !task.forced || now != before;
         match now {
@@ -82,8 +83,8 @@ impl Run<'_, '_> {
             }
             Lookup::Absent | Lookup::OutputMissing { .. } | Lookup::Present(_) => {}
         }
-        if task.forced {
-            // Forced means anew: going on from a saved state could repeat what the user wants to be rid of.
+        if task.forced && !self.store.goes_on(fingerprint, last.as_ref())? {
+            // Forced means anew: going on from an older state could repeat what the user wants to be rid of.
             self.store.remove_partial(fingerprint)?;
         }
         let inputs = self.inputs(task)?;
@@ -133,7 +134,9 @@ impl Run<'_, '_> {
             Ok(Outcome::Done(output)) => output,
             Ok(Outcome::Interrupted) => {
                 self.teller.log(&fingerprint, Event::StageInterrupted { stage: node.name.clone() });
-                return Ok(Step::Interrupted(node.name.clone()));
+                // A stage without a state begins anew, and nobody should be told otherwise.
+                let is_saved = self.store.has_partial(&fingerprint);
+                return Ok(if is_saved { Step::Interrupted(node.name.clone()) } else { Step::GaveUp });
             }
             Err(source) => return Err(self.failed(node, &fingerprint, source).into()),
         };

@@ -103,6 +103,9 @@ pub fn assess(
 ) -> Result<Plan, PlanError> {
     let selected = selected(graph, selection)?;
     let forced = named(graph, "--force", &selection.force)?;
+    if let Some(id) = forced.iter().find(|id| !selected.contains(id)) {
+        return Err(PlanError::ForcedUnselected { name: graph.node(*id).name.clone() });
+    }
     let mut plan = Plan { entries: Vec::with_capacity(graph.nodes.len()) };
     for (id, node) in graph.iter() {
         let entry = entry(graph, store, data, pipeline, node, &plan, forced.contains(&id))?;
@@ -128,33 +131,37 @@ fn entry(
     for edge in &node.inputs {
         let giver = graph.node(edge.from).name.clone();
         if !inputs.contains_key(&edge.role) {
-            found.push(Reason::InputRuns { stage: giver.clone() });
+            let stage = giver.clone();
+            let left = matches!(plan.entry(edge.from).verdict, Verdict::Left);
+            found.push(if left { Reason::InputLeft { stage } } else { Reason::InputRuns { stage } });
         }
         givers.insert(edge.role.clone(), giver);
     }
     let known = inputs.len() == node.inputs.len();
     let fingerprint = known.then(|| fingerprint(node, data, &inputs));
     let mut missing = None;
+    let mut last = None;
     if let Some(fingerprint) = fingerprint {
         match store.lookup(&fingerprint)? {
             Lookup::Present(record) if !forced => {
                 let verdict = Verdict::Cached(Box::new(record));
                 return Ok(Entry { fingerprint: Some(fingerprint), verdict });
             }
-            Lookup::Present(_) | Lookup::Absent => {}
+            Lookup::Present(record) => last = Some(record),
+            Lookup::Absent => {}
             Lookup::OutputMissing { output } => missing = Some(Reason::OutputMissing { output }),
             Lookup::Damaged => missing = Some(Reason::RecordDamaged),
         }
     }
-    let current = Current { node, data, inputs: &inputs, givers: &givers };
+    let current = Current { node, images: &graph.data[node.data], data, inputs: &inputs, givers: &givers };
     let more = why(graph, store, pipeline, &current, missing, &found)?;
     if more == [Reason::NeverRun] {
         // That its inputs are new as well is no further reason.
-        found.retain(|reason| *reason == Reason::Forced);
+        found.retain(|reason| matches!(reason, Reason::Forced | Reason::InputLeft { .. }));
     }
     found.extend(more);
     let resumes = match fingerprint {
-        Some(fingerprint) => store.has_partial(&fingerprint),
+        Some(fingerprint) => store.goes_on(&fingerprint, last.as_ref())?,
         None => false,
     };
     Ok(Entry { fingerprint, verdict: Verdict::Run { reasons: found, resumes } })

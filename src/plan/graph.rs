@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::PlanError;
 use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
+use crate::network::NetworkSpec;
 use crate::pipeline::{Pipeline, Point, StageDecl};
 use crate::stages::{self, Configured, DataUse, Randomness};
 
@@ -48,6 +49,8 @@ pub struct Node {
     pub seed: Option<u64>,
     /// Index in [`Graph::data`].
     pub data: usize,
+    /// The structure of the network that it gives, where that is known without running anything.
+    pub structure: Option<NetworkSpec>,
     /// The stages it stands for.
     pub uses: Vec<Use>,
 }
@@ -191,6 +194,13 @@ impl Builder {
                 inputs.push(Edge { role: role.clone(), from, outputs: reference.outputs.clone() });
             }
         }
+        let structure = |role: &str| {
+            let giver = declared.inputs.get(role).and_then(|reference| above.node(&reference.stage))?;
+            self.graph.node(giver).structure.clone()
+        };
+        let structure = stage.stage.structure(&structure, &self.graph.data[data]).map_err(|error| {
+            pipeline.error_at(&declared.name, &error.key, error.message.clone(), &error.help)
+        })?;
         let seed = match stage.stage.randomness() {
             Randomness::None => None,
             Randomness::Pipeline => Some(pipeline.seed),
@@ -204,7 +214,8 @@ impl Builder {
         }
         let id = NodeId(self.graph.nodes.len());
         let name = declared.name.clone();
-        self.graph.nodes.push(Node { definition, name, stage, inputs, seed, data, uses: vec![usage] });
+        let uses = vec![usage];
+        self.graph.nodes.push(Node { definition, name, stage, inputs, seed, data, structure, uses });
         self.known.insert(definition, id);
         Ok(id)
     }

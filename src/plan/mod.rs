@@ -31,7 +31,7 @@ mod reason;
 pub use assess::{Assessment, Entry, Plan, Selection, Verdict, assess, named};
 pub use graph::{Edge, Graph, Node, NodeId, PointNodes, Use};
 pub use identity::{DataIdentities, fingerprint};
-pub use reason::{Reason, flat, reasons};
+pub use reason::{Reason, flat, images, reasons};
 
 use miette::Diagnostic;
 
@@ -54,6 +54,13 @@ pub enum PlanError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Store(#[from] StoreError),
+    /// A stage that is to be made anew and is not among those that are to run.
+    #[error("--force names the stage `{name}`, which --only and --until leave out")]
+    #[diagnostic(help("name it with `--only` or `--until` as well, or leave `--force` out"))]
+    ForcedUnselected {
+        /// Its name.
+        name: String,
+    },
     /// A stage named on the command line that the pipeline does not have.
     #[error("{option} names the stage `{name}`, which the pipeline does not have")]
     #[diagnostic(help("{help}"))]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::graph::Node;
+use crate::data::DataParams;
 use crate::fingerprint::Fingerprint;
 use crate::store::{LastRun, ObjectHash};
 
@@ -32,8 +33,24 @@ pub enum Reason {
         /// Now.
         to: Option<u64>,
     },
-    /// The images differ from the last run's.
+    /// What is done with the images differs from the last run.
+    ImagesChanged {
+        /// The key of `[data]`.
+        key: String,
+        /// Its value in the last run.
+        from: String,
+        /// Its value now.
+        to: String,
+    },
+    /// The files of the images have another content than in the last run.
     DataChanged,
+    /// The stage of this name was of another kind.
+    KindChanged {
+        /// In the last run.
+        from: String,
+        /// Now.
+        to: String,
+    },
     /// The implementation has moved on.
     VersionChanged {
         /// The version of the last run.
@@ -44,6 +61,16 @@ pub enum Reason {
     /// An input has other content than in the last run.
     InputChanged {
         /// The stage that gives it.
+        stage: String,
+    },
+    /// The last run had no such input.
+    InputNew {
+        /// The stage that gives it.
+        stage: String,
+    },
+    /// A stage above is stale and was not asked for, so there is no input to run with.
+    InputLeft {
+        /// The stage above.
         stage: String,
     },
     /// A stage above will run, so the content of the input is not known yet.
@@ -73,7 +100,11 @@ impl fmt::Display for Reason {
                 let word = |seed: &Option<u64>| seed.map_or("none".to_owned(), |seed| seed.to_string());
                 write!(f, "seed changed: {} -> {}", word(from), word(to))
             }
-            Self::DataChanged => f.write_str("data changed"),
+            Self::ImagesChanged { key, from, to } => write!(f, "data.{key} changed: {from} -> {to}"),
+            Self::DataChanged => f.write_str("the data's files changed"),
+            Self::KindChanged { from, to } => write!(f, "kind changed: {from} -> {to}"),
+            Self::InputNew { stage } => write!(f, "input {stage} is new"),
+            Self::InputLeft { stage } => write!(f, "needs {stage}, which is stale and not selected"),
             Self::VersionChanged { from, to } => {
                 write!(f, "implementation changed: version {from} -> {to}")
             }
@@ -92,6 +123,8 @@ impl fmt::Display for Reason {
 pub struct Current<'a> {
     /// The node.
     pub node: &'a Node,
+    /// What is done with the images.
+    pub images: &'a DataParams,
     /// The identity of its images.
     pub data: Option<Fingerprint>,
     /// The objects in its roles; roles whose giver will run are left out.
@@ -105,42 +138,63 @@ pub struct Current<'a> {
 pub fn reasons(last: &LastRun, current: &Current<'_>) -> Vec<Reason> {
     let mut found = Vec::new();
     let kind = current.node.stage.kind;
+    if last.kind != kind.name {
+        // Everything else differs as well, and says nothing.
+        return vec![Reason::KindChanged { from: last.kind.clone(), to: kind.name.to_owned() }];
+    }
     if last.version != kind.version {
         found.push(Reason::VersionChanged { from: last.version, to: kind.version });
     }
-    parameters(&last.parameters, &current.node.stage.parameters, &mut found);
-    if last.seed != current.node.seed {
+    for (key, from, to) in differences(&last.parameters, &current.node.stage.parameters) {
+        // A stage's own seed is reported as the seed.
+        if key != "seed" {
+            found.push(Reason::ParameterChanged { key, from, to });
+        }
+    }
+    // A stage that draws random numbers now, and did not before, does so for a parameter that has changed.
+    if last.seed != current.node.seed
+        && (found.is_empty() || last.seed.is_some() == current.node.seed.is_some())
+    {
         found.push(Reason::SeedChanged { from: last.seed, to: current.node.seed });
     }
     if last.data != current.data.map(|data| data.to_string()) {
-        found.push(Reason::DataChanged);
+        let images = differences(&last.images, &images(current.images));
+        let images = images.into_iter().map(|(key, from, to)| Reason::ImagesChanged { key, from, to });
+        let before = found.len();
+        found.extend(images);
+        if found.len() == before {
+            found.push(Reason::DataChanged);
+        }
     }
     for (role, artifacts) in current.inputs {
         let objects: Vec<ObjectHash> = artifacts.iter().map(|(_, object)| *object).collect();
         if last.inputs.get(role) != Some(&objects) {
             let stage = current.givers.get(role).unwrap_or(role).clone();
-            found.push(Reason::InputChanged { stage });
+            let known = last.inputs.contains_key(role);
+            found.push(if known { Reason::InputChanged { stage } } else { Reason::InputNew { stage } });
         }
     }
     found
 }
 
-/// Compares two parameter tables key by key, nested tables with dotted keys.
-fn parameters(before: &Value, now: &Value, found: &mut Vec<Reason>) {
+/// What is done with the images, as it is remembered. Where their files lie changes nothing.
+pub fn images(params: &DataParams) -> Value {
+    let mut written = serde_json::to_value(params).unwrap_or_default();
+    if let Some(table) = written.as_object_mut() {
+        table.remove("dir");
+    }
+    written
+}
+
+/// The keys, dotted where tables are nested, whose values differ between two tables; with both values in words.
+fn differences(before: &Value, now: &Value) -> Vec<(String, String, String)> {
     let (old, new) = (flat(before), flat(now));
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    for key in keys {
-        // A stage's own seed is reported as the seed.
-        if key == "seed" || old.get(key) == new.get(key) {
-            continue;
-        }
-        let word = |value: Option<&String>| value.map_or("unset".to_owned(), Clone::clone);
-        found.push(Reason::ParameterChanged {
-            key: key.clone(),
-            from: word(old.get(key)),
-            to: word(new.get(key)),
-        });
-    }
+    let word = |value: Option<&String>| value.map_or("unset".to_owned(), Clone::clone);
+    keys.into_iter()
+        .filter(|key| old.get(*key) != new.get(*key))
+        .map(|key| (key.clone(), word(old.get(key)), word(new.get(key))))
+        .collect()
 }
 
 /// A table of parameters as dotted keys and words; without what is unset.
@@ -174,27 +228,26 @@ mod tests {
 
     use super::*;
 
+    fn words(before: &Value, now: &Value) -> Vec<String> {
+        let told = |(key, from, to)| Reason::ParameterChanged { key, from, to }.to_string();
+        differences(before, now).into_iter().map(told).collect()
+    }
+
     #[test]
     fn a_changed_parameter_is_named_with_both_values() {
-        let mut found = Vec::new();
-        parameters(
+        let found = words(
             &json!({"epochs": 10, "optimizer": {"lr": 0.1}, "steps": null}),
             &json!({"epochs": 12, "optimizer": {"lr": 0.1}, "steps": null}),
-            &mut found,
         );
-        let words: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(words, ["epochs changed: 10 -> 12"]);
+        assert_eq!(found, ["epochs changed: 10 -> 12"]);
     }
 
     #[test]
     fn nested_and_newly_set_parameters_are_named_in_full() {
-        let mut found = Vec::new();
-        parameters(
+        let found = words(
             &json!({"optimizer": {"lr": 0.1}, "steps": null}),
             &json!({"optimizer": {"lr": 0.2}, "steps": 7}),
-            &mut found,
         );
-        let words: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(words, ["optimizer.lr changed: 0.1 -> 0.2", "steps changed: unset -> 7"]);
+        assert_eq!(found, ["optimizer.lr changed: 0.1 -> 0.2", "steps changed: unset -> 7"]);
     }
 }

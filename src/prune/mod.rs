@@ -13,5 +13,5 @@ pub use baselines::{Norms, l1, random, shuffled, uniform};
 pub use channels::{Channels, PruneError};
 pub use gates::{add_gates, fold_gates, importance, regulariser, sparsity};
 pub use scores::Scores;
-pub use search::{SearchError, SearchInput, SearchResult, threshold_search};
+pub use search::{SearchError, SearchInput, SearchResult, reachable, threshold_search};
 pub use slim::{masked, slim_fresh, slim_inherit};

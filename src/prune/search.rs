@@ -120,7 +120,7 @@ pub fn threshold_search(input: &SearchInput<'_>) -> Result<SearchResult, SearchE
     if smallest > budget {
         return Err(SearchError::Unreachable {
             wanted: input.flops_ratio,
-            min_channels: input.min_channels.max(input.round_to),
+            min_channels: kept_at_least(usize::MAX, input.min_channels, input.round_to),
             lowest: ratio(smallest),
             highest: ratio(macs_after(0)?),
         });
@@ -161,6 +161,25 @@ pub fn threshold_search(input: &SearchInput<'_>) -> Result<SearchResult, SearchE
         achieved_ratio,
         kept,
     })
+}
+
+/// The share of the plain network's FLOPs that the smallest and the largest network have which the search may find in
+/// `spec`. Known from the structure alone.
+///
+/// # Errors
+/// None for a structure that was checked.
+pub fn reachable(spec: &NetworkSpec, min_channels: usize, round_to: usize) -> Result<(f64, f64), SpecError> {
+    let channels = spec.channels.iter().map(|&all| kept_at_least(all, min_channels, round_to)).collect();
+    let smallest = NetworkSpec { channels, ..spec.clone() };
+    smallest.validate()?;
+    let plain = spec.plain().macs().0 as f64;
+    Ok((smallest.macs().0 as f64 / plain, spec.macs().0 as f64 / plain))
+}
+
+/// Of `all` channels of a layer, how many stay where `wanted` are wanted: a multiple of `round_to`, or all.
+fn kept_at_least(all: usize, wanted: usize, round_to: usize) -> usize {
+    let round_to = round_to.max(1);
+    wanted.div_ceil(round_to).max(1).saturating_mul(round_to).min(all)
 }
 
 /// The structure that keeps these channels, with the plain one for reference.
@@ -204,8 +223,7 @@ fn kept_after(input: &SearchInput<'_>, order: &[(usize, usize)], removed: usize)
         by_layer[*layer].push(*channel as u32);
     }
     let keep = |layer: usize, channels: usize| {
-        let wanted = (channels - gone[layer]).max(input.min_channels);
-        wanted.div_ceil(input.round_to.max(1)).max(1).saturating_mul(input.round_to.max(1)).min(channels)
+        kept_at_least(channels, (channels - gone[layer]).max(input.min_channels), input.round_to)
     };
     input
         .spec

@@ -11,7 +11,7 @@ use crate::content_hash;
 use crate::network::Model;
 use crate::ops::{Algorithm, Backend};
 use crate::pipeline::InputRole;
-use crate::train::{Half, evaluate, latency};
+use crate::train::{Half, evaluate_until, latency};
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -63,12 +63,21 @@ impl Stage for Eval {
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
         let mut networks = Map::new();
-        for artifact in job.inputs.all("network").to_vec() {
-            let network = read_network(&artifact)?;
+        let artifacts = job.inputs.all("network").to_vec();
+        for (place, artifact) in artifacts.iter().enumerate() {
+            // The best epoch is often the last: the same bytes are measured once.
+            let twin = artifacts[..place].iter().find(|earlier| earlier.bytes == artifact.bytes);
+            if let Some(known) = twin.and_then(|twin| networks.get(&twin.output)).cloned() {
+                networks.insert(artifact.output.clone(), known);
+                continue;
+            }
+            let network = read_network(artifact)?;
             check_shape(&network, job.data)?;
             let model = Model::load_on(&network, &job.device, &Backend::new(&job.device, self.conv))?;
             let data = job.data.load()?;
-            let found = evaluate(&model, &data, &Half::Test, self.batch_size, &job.device)?;
+            let stop = || job.host.should_stop();
+            let found = evaluate_until(&model, &data, &Half::Test, self.batch_size, &job.device, &stop)?;
+            let Some(found) = found else { return Ok(Outcome::Interrupted) };
             let mut metrics = json!({
                 "accuracy": found.accuracy(),
                 "loss": found.loss,
@@ -84,7 +93,7 @@ impl Stage for Eval {
                 let (one, many) = (latency(&model, 1, &job.device)?, latency(&model, 64, &job.device)?);
                 metrics["latency_ms"] = json!({ "1": one, "64": many });
             }
-            networks.insert(artifact.output, metrics);
+            networks.insert(artifact.output.clone(), metrics);
         }
         Ok(Outcome::Done(Output { metrics: json!({ "networks": networks }), ..Output::default() }))
     }

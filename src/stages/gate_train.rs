@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::job::{Job, Outcome, Output, StageError};
-use super::kind::{DataUse, Kind, Parameters, Randomness, Stage, parse, schema};
-use super::parameters::{SAVE, augment, check_shape};
-use crate::content_hash;
+use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
+use super::parameters::{SAVE, augment, check_optimizer, check_shape};
+use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
+use crate::network::NetworkSpec;
 use crate::ops::Algorithm;
 use crate::pipeline::{InputRole, OutputRole};
 use crate::prune::{add_gates, fold_gates};
@@ -115,9 +116,29 @@ pub struct GateTrain {
     pub seed: Option<u64>,
 }
 
-content_hash!(GateTrain {
-    mode, epochs, steps, batch_size, optimizer, schedule, balance, sparsity, zero, keep, crop_padding, flip, conv
-} skip { seed });
+/// All but the seed, and of `epochs` and `steps` the one that counts.
+impl ContentHash for GateTrain {
+    fn content_hash(&self, encoder: &mut Encoder) {
+        let Self { mode, epochs, steps, batch_size, optimizer, schedule, .. } = self;
+        let Self { balance, sparsity, zero, keep, crop_padding, flip, conv, seed: _, .. } = self;
+        encoder.structure(12);
+        match steps {
+            Some(steps) => encoder.field("steps", steps),
+            None => encoder.field("epochs", epochs),
+        }
+        encoder.field("mode", mode);
+        encoder.field("batch_size", batch_size);
+        encoder.field("optimizer", optimizer);
+        encoder.field("schedule", schedule);
+        encoder.field("balance", balance);
+        encoder.field("sparsity", sparsity);
+        encoder.field("zero", zero);
+        encoder.field("keep", keep);
+        encoder.field("crop_padding", crop_padding);
+        encoder.field("flip", flip);
+        encoder.field("conv", conv);
+    }
+}
 
 impl Default for GateTrain {
     fn default() -> Self {
@@ -165,6 +186,10 @@ fn schedule<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Schedul
 
 impl Parameters for GateTrain {
     const KIND: &'static Kind = &KIND;
+
+    fn check(&self) -> Result<(), ParameterError> {
+        check_optimizer(&self.optimizer)
+    }
 }
 
 impl GateTrain {
@@ -190,6 +215,14 @@ impl Stage for GateTrain {
 
     fn data_use(&self) -> DataUse {
         DataUse::Train
+    }
+
+    fn structure(
+        &self,
+        inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
+        _data: &DataParams,
+    ) -> Result<Option<NetworkSpec>, ParameterError> {
+        Ok(inputs("network"))
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

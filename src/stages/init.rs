@@ -7,6 +7,7 @@ use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::structure;
 use crate::content_hash;
+use crate::data::DataParams;
 use crate::network::{self, Arch, NetworkSpec};
 use crate::pipeline::OutputRole;
 
@@ -103,6 +104,17 @@ impl Stage for Init {
 
     fn data_use(&self) -> DataUse {
         DataUse::Shape
+    }
+
+    fn structure(
+        &self,
+        _inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
+        data: &DataParams,
+    ) -> Result<Option<NetworkSpec>, ParameterError> {
+        let shape = data.shape();
+        let spec = self.spec([shape.channels, shape.height, shape.width], data.classes());
+        let help = "take smaller widths, or images of another size (`data.size`)";
+        spec.map(Some).map_err(|error| ParameterError::new("", error.to_string(), help))
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

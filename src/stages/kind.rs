@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::job::{Job, Outcome, StageError};
+use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
+use crate::network::NetworkSpec;
 use crate::pipeline::{InputRole, OutputRole};
 
 /// The part of the data set that decides a stage's result.
@@ -116,6 +118,19 @@ pub trait Stage: fmt::Debug + Send + Sync {
     /// A parameter that needs an input which is not there.
     fn check_inputs(&self, _written: &dyn Fn(&str) -> bool) -> Result<(), ParameterError> {
         Ok(())
+    }
+
+    /// The structure of the network that the stage gives, where it is known before anything runs; and a check of the
+    /// parameters against the structures of its inputs, by role. What cannot work fails here, not after a night.
+    ///
+    /// # Errors
+    /// A parameter that cannot work on these networks.
+    fn structure(
+        &self,
+        _inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
+        _data: &DataParams,
+    ) -> Result<Option<NetworkSpec>, ParameterError> {
+        Ok(None)
     }
 
     /// Runs the stage. The same job gives the same bytes, on the CPU with any number of threads.

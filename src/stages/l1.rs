@@ -4,10 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Job, Outcome, StageError};
-use super::kind::{Kind, Parameters, Stage, parse, schema};
+use super::kind::{Kind, ParameterError, Parameters, Stage, parse, schema};
 use super::scores::{OUTPUT, outcome};
 use crate::content_hash;
+use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
+use crate::network::NetworkSpec;
 use crate::pipeline::InputRole;
 use crate::prune::{Norms, l1};
 
@@ -59,6 +61,14 @@ impl Parameters for L1 {
 }
 
 impl Stage for L1 {
+    fn structure(
+        &self,
+        inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
+        _data: &DataParams,
+    ) -> Result<Option<NetworkSpec>, ParameterError> {
+        Ok(inputs("network"))
+    }
+
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
         outcome(&l1(&job.inputs.network("network")?, self.norms)?)
     }

@@ -28,18 +28,18 @@ pub use kind::{Configured, DataUse, Kind, ParameterError, Randomness, Stage};
 
 use crate::pipeline::{Catalog, KindSchema};
 
-/// Every stage kind: those of the method in its order, then those that score channels by another rule.
+/// Every stage kind in the order of the method; those that score channels by another rule stand beside gate-training.
 pub static KINDS: [&Kind; 10] = [
     &init::KIND,
     &gate_train::KIND,
-    &threshold_search::KIND,
-    &prune::KIND,
-    &retrain::KIND,
-    &eval::KIND,
     &uniform::KIND,
     &random::KIND,
     &shuffled::KIND,
     &l1::KIND,
+    &threshold_search::KIND,
+    &prune::KIND,
+    &retrain::KIND,
+    &eval::KIND,
 ];
 
 /// The kind of this name.

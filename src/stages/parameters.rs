@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::data::Augment;
 use crate::network::{Checkpoint, NetworkSpec};
-use crate::train::Budget;
+use crate::train::{Budget, OptimizerParams};
 
 use super::job::{DataSource, StageError};
+use super::kind::ParameterError;
 
 /// The state of a running stage is saved this often, and after every epoch.
 pub const SAVE: Budget = Budget { save_every: Duration::from_secs(60) };
@@ -14,6 +15,21 @@ pub const SAVE: Budget = Budget { save_every: Duration::from_secs(60) };
 /// Random changes, if any are asked for.
 pub fn augment(crop_padding: usize, flip: bool) -> Option<Augment> {
     (crop_padding > 0 || flip).then_some(Augment { crop_padding, flip })
+}
+
+/// Checks what the types of an optimizer cannot.
+///
+/// # Errors
+/// Nesterov's momentum without momentum, which PyTorch refuses as well.
+pub fn check_optimizer(optimizer: &OptimizerParams) -> Result<(), ParameterError> {
+    if optimizer.is_nesterov_without_momentum() {
+        return Err(ParameterError::new(
+            "optimizer",
+            "`optimizer.nesterov` needs momentum, and `optimizer.momentum` is 0",
+            "give `optimizer.momentum` a value (0.9), or leave `nesterov` out",
+        ));
+    }
+    Ok(())
 }
 
 /// The figures of a network that follow from its structure.

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::job::{Job, Outcome, Output, StageError};
-use super::kind::{DataUse, Kind, Parameters, Randomness, Stage, parse, schema};
-use super::parameters::{SAVE, augment, check_shape};
+use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
+use super::parameters::{SAVE, augment, check_optimizer, check_shape};
 use crate::content_hash;
+use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::NetworkSpec;
 use crate::ops::Algorithm;
@@ -136,6 +137,10 @@ impl Default for Retrain {
 
 impl Parameters for Retrain {
     const KIND: &'static Kind = &KIND;
+
+    fn check(&self) -> Result<(), ParameterError> {
+        check_optimizer(&self.optimizer)
+    }
 }
 
 impl Stage for Retrain {
@@ -145,6 +150,14 @@ impl Stage for Retrain {
 
     fn data_use(&self) -> DataUse {
         DataUse::Train
+    }
+
+    fn structure(
+        &self,
+        inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
+        _data: &DataParams,
+    ) -> Result<Option<NetworkSpec>, ParameterError> {
+        Ok(inputs("network"))
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

@@ -7,8 +7,10 @@ use serde_json::json;
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{Kind, ParameterError, Parameters, Stage, parse, schema};
 use crate::content_hash;
+use crate::data::DataParams;
+use crate::network::NetworkSpec;
 use crate::pipeline::{InputRole, OutputRole};
-use crate::prune::{Channels, Scores, SearchInput, importance, threshold_search};
+use crate::prune::{Channels, Scores, SearchInput, importance, reachable, threshold_search};
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -83,6 +85,27 @@ impl Stage for ThresholdSearch {
             format!("a search needs the gates of a `network` or `scores`, and {found}"),
             "write `inputs.network = \"...\"` or `inputs.scores = \"...\"`",
         ))
+    }
+
+    fn structure(
+        &self,
+        inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
+        _data: &DataParams,
+    ) -> Result<Option<NetworkSpec>, ParameterError> {
+        let Some(spec) = inputs("network").or_else(|| inputs("scores")) else { return Ok(None) };
+        let range = reachable(&spec, self.min_channels, self.round_to);
+        let (lowest, highest) = range.map_err(|error| ParameterError::new("", error.to_string(), ""))?;
+        if self.flops_ratio < lowest {
+            return Err(ParameterError::new(
+                "flops_ratio",
+                format!(
+                    "no network keeps {} of the FLOPs or less: the reachable range is {lowest:.4} to {highest:.4}",
+                    self.flops_ratio
+                ),
+                "raise `flops_ratio`, or lower `min_channels` or `round_to`",
+            ));
+        }
+        Ok(None)
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

@@ -4,9 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Job, Outcome, StageError};
-use super::kind::{Kind, Parameters, Stage, parse, schema};
+use super::kind::{Kind, ParameterError, Parameters, Stage, parse, schema};
 use super::scores::{OUTPUT, outcome};
 use crate::content_hash;
+use crate::data::DataParams;
+use crate::network::NetworkSpec;
 use crate::pipeline::InputRole;
 use crate::prune::uniform;
 
@@ -39,6 +41,14 @@ impl Parameters for Uniform {
 }
 
 impl Stage for Uniform {
+    fn structure(
+        &self,
+        inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
+        _data: &DataParams,
+    ) -> Result<Option<NetworkSpec>, ParameterError> {
+        Ok(inputs("network"))
+    }
+
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
         outcome(&uniform(&job.inputs.network("network")?.spec)?)
     }

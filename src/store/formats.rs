@@ -93,6 +93,9 @@ pub struct LastRun {
     pub seed: Option<u64>,
     /// The identity of the images.
     pub data: Option<String>,
+    /// What was done with the images, defaults written out.
+    #[serde(default)]
+    pub images: Value,
     /// Objects by role.
     pub inputs: BTreeMap<String, Vec<ObjectHash>>,
 }

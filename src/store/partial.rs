@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::durable::{self, Care};
-use super::{Store, StoreError};
+use super::{Record, Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
 /// The first bytes; a state of another format is begun anew.
@@ -84,6 +84,21 @@ impl Store {
     /// Whether a state is there.
     pub fn has_partial(&self, fingerprint: &Fingerprint) -> bool {
         self.partial_path(fingerprint).is_file()
+    }
+
+    /// Whether a run would go on from a state. One that makes a result anew, which is there as `last`, does so only
+    /// from a state that was begun after it: that of a run which was forced as well, and interrupted.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn goes_on(&self, fingerprint: &Fingerprint, last: Option<&Record>) -> Result<bool, StoreError> {
+        let Some(last) = last.filter(|_| self.has_partial(fingerprint)) else {
+            return Ok(self.has_partial(fingerprint));
+        };
+        Ok(match self.load_partial(fingerprint)? {
+            Partial::Whole { history, .. } => history.started > last.provenance.finished,
+            Partial::Absent | Partial::Damaged => false,
+        })
     }
 
     /// Removes a state.

@@ -33,6 +33,10 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    fn of_nothing(classes: usize) -> Self {
+        Self { images: 0, correct: 0, loss: 0.0, confusion: vec![vec![0; classes]; classes] }
+    }
+
     /// Share of images classified rightly.
     pub fn accuracy(&self) -> f64 {
         self.correct as f64 / self.images.max(1) as f64
@@ -50,17 +54,35 @@ pub fn evaluate(
     size: usize,
     device: &Device,
 ) -> Result<Evaluation> {
+    // Never asked to stop, so there is an end.
+    let found = evaluate_until(model, data, half, size, device, &|| false)?;
+    Ok(found.unwrap_or_else(|| Evaluation::of_nothing(data.classes)))
+}
+
+/// As [`evaluate`], unless `should_stop` says so between two batches: then there is no result.
+///
+/// # Errors
+/// Images that do not fit it.
+pub fn evaluate_until(
+    model: &Model,
+    data: &Arc<DataSet>,
+    half: &Half,
+    size: usize,
+    device: &Device,
+    should_stop: &dyn Fn() -> bool,
+) -> Result<Option<Evaluation>> {
     let (test, indices) = match half {
         Half::Test => (true, (0..data.test.len() as u32).collect()),
         Half::Train(indices) => (false, indices.clone()),
     };
     let shape = data.train.shape;
-    let classes = data.classes;
-    let mut found =
-        Evaluation { images: 0, correct: 0, loss: 0.0, confusion: vec![vec![0; classes]; classes] };
+    let mut found = Evaluation::of_nothing(data.classes);
     let batches =
         Batches { data: data.clone(), test, indices, size, order: Order::Sequential, augment: None };
     for batch in batches.from(0) {
+        if should_stop() {
+            return Ok(None);
+        }
         let count = batch.labels.len();
         let images =
             Tensor::from_vec(batch.images, (count, shape.channels, shape.height, shape.width), device)?;
@@ -73,7 +95,7 @@ pub fn evaluate(
         }
     }
     found.loss /= found.images.max(1) as f64;
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// The median time of a forward pass of `batch` images, in milliseconds.

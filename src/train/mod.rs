@@ -10,7 +10,7 @@ mod state;
 mod step;
 mod trainer;
 
-pub use evaluate::{Evaluation, Half, evaluate, latency};
+pub use evaluate::{Evaluation, Half, evaluate, evaluate_until, latency};
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerParams};
 pub use schedule::{ScheduleKind, ScheduleParams};
 pub use state::{EpochRecord, Figures, TrainState};

@@ -6,7 +6,6 @@ use candle_core::{Device, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::{Gradients, Model, Trainable};
 use crate::ops::{AdamStep, Moment, SgdStep};
@@ -44,18 +43,39 @@ pub struct OptimizerParams {
     pub weight_decay: f64,
     /// Nesterov's momentum, of `sgd`.
     pub nesterov: bool,
-    /// Decay of the first moment, of `adam`.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    /// Decay of the first moment, of `adam`. At 1 nothing would be learnt, so it lies below.
+    #[schemars(range(min = 0.0, max = 0.999999))]
     pub beta1: f64,
-    /// Decay of the second moment, of `adam`.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    /// Decay of the second moment, of `adam`. It lies below 1 as well.
+    #[schemars(range(min = 0.0, max = 0.999999))]
     pub beta2: f64,
     /// Added to the root of the second moment, of `adam`.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub eps: f64,
 }
 
-content_hash!(OptimizerParams { kind, lr, momentum, weight_decay, nesterov, beta1, beta2, eps });
+/// Only what the kind looks at: momentum changes nothing under Adam.
+impl ContentHash for OptimizerParams {
+    fn content_hash(&self, encoder: &mut Encoder) {
+        let Self { kind, lr, momentum, weight_decay, nesterov, beta1, beta2, eps } = self;
+        match kind {
+            OptimizerKind::Sgd => {
+                encoder.structure(5);
+                encoder.field("momentum", momentum);
+                encoder.field("nesterov", nesterov);
+            }
+            OptimizerKind::Adam => {
+                encoder.structure(6);
+                encoder.field("beta1", beta1);
+                encoder.field("beta2", beta2);
+                encoder.field("eps", eps);
+            }
+        }
+        encoder.field("kind", kind);
+        encoder.field("lr", lr);
+        encoder.field("weight_decay", weight_decay);
+    }
+}
 
 impl Default for OptimizerParams {
     /// The authors' retraining: SGD, 0.1, momentum 0.9, weight decay 1e-4.
@@ -74,6 +94,11 @@ impl Default for OptimizerParams {
 }
 
 impl OptimizerParams {
+    /// Whether Nesterov's momentum is asked for without any momentum.
+    pub fn is_nesterov_without_momentum(&self) -> bool {
+        self.kind == OptimizerKind::Sgd && self.nesterov && self.momentum == 0.0
+    }
+
     /// The authors' gate-training: Adam, 0.01.
     pub fn gates() -> Self {
         Self { kind: OptimizerKind::Adam, lr: 0.01, weight_decay: 0.0, ..Self::default() }
