@@ -4,8 +4,11 @@
 //! standard output, progress and errors to standard error, so that output can be piped.
 
 mod args;
+mod cache;
 mod completions;
 mod data;
+mod export;
+mod import;
 mod log;
 mod open;
 mod plan;
@@ -64,6 +67,12 @@ enum Command {
     Log(log::LogArgs),
     /// Show a result: its tensors, structure, metrics and where it came from
     Show(show::ShowArgs),
+    /// List, measure, check and clear the cache
+    Cache(cache::CacheCommandArgs),
+    /// Write results to a bundle that another machine can check and use
+    Export(export::ExportArgs),
+    /// Take the results of a bundle into the cache
+    Import(import::ImportArgs),
     /// Print the JSON Schema of the pipeline file, or its reference page
     Schema(schema::SchemaArgs),
     /// Print shell completions
@@ -81,6 +90,9 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Log(args) => log::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Show(args) => show::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Cache(args) => cache::run(&args),
+        Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Import(args) => import::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Schema(args) => schema::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => {
             completions::run(&args);

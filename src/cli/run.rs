@@ -51,6 +51,12 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         .map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().into_diagnostic()?;
     let mut opened = Opened::new(&args.pipeline, &args.cache)?;
+    // From before the plan on: what it finds in the cache must be there when its turn comes.
+    let _visit = opened.store.visit(&mut || {
+        if !args.quiet {
+            anstream::eprintln!("waiting until `runner cache gc` has cleared the cache");
+        }
+    })?;
     let plan = opened.plan(&args.selection)?;
     let opened_device = args.device.open()?;
     let stop = StopFlag::on_signals().into_diagnostic()?;

@@ -106,6 +106,9 @@ pub fn execute(
     let status = run.nodes();
     let saved = run.data.save();
     run.check_kept(saved);
+    let used = run.records.iter().flatten().map(|record| record.fingerprint);
+    let noted = store.note_run(&options.pipeline, &options.name, used);
+    run.check_kept(noted);
     let ran = run.ran.iter().filter(|ran| **ran).count();
     let cached = run.records.iter().flatten().count() - ran;
     let word = match &status {

@@ -3,6 +3,8 @@
 //! The store's changes are recorded through the seam in [`super::faults`] and replayed into a model of a disk that
 //! forgets what was not flushed: entries of folders until the folder is, contents of files until the file is.
 
+mod collection;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
@@ -192,7 +194,13 @@ fn apply(entries: &mut BTreeMap<PathBuf, Entry>, changes: Vec<(PathBuf, Option<E
 
 /// Cuts the power after every change but the first `from`. Of the entries that were not flushed none survive, all,
 /// each one alone, and all but each one.
-fn cut_power_everywhere(base: &Path, journal: &[Made], reported: &[(usize, Done)], from: usize) {
+fn cut_power_everywhere(
+    base: &Path,
+    journal: &[Made],
+    reported: &[(usize, Done)],
+    from: usize,
+    check: &dyn Fn(&Path, Done, &str),
+) {
     for length in from..=journal.len() {
         let model = Model::after(&journal[..length]);
         let done =
@@ -238,7 +246,7 @@ fn a_power_cut_at_any_moment_leaves_whole_results_and_none_that_was_reported_is_
     });
     assert!(journal.len() > 20, "{journal:?}");
     assert_eq!(reported.len(), 3);
-    cut_power_everywhere(base.path(), &journal, &reported, 0);
+    cut_power_everywhere(base.path(), &journal, &reported, 0, &check);
 }
 
 #[test]
@@ -274,7 +282,7 @@ fn a_power_cut_spares_what_another_runner_put_there_and_had_not_flushed() {
                 || work(&store, report).unwrap(),
             );
         });
-        cut_power_everywhere(base.path(), &journal, &reported, before.get());
+        cut_power_everywhere(base.path(), &journal, &reported, before.get(), &check);
     }
 }
 

@@ -203,7 +203,8 @@ fn forbid_writing(_file: &File) -> io::Result<()> {
     Ok(())
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+/// Flushes a folder's entries to the disk.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     before(Change::SyncFolder(folder))?;
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use miette::Diagnostic;
 
 use super::{FORMAT, ObjectHash};
+use crate::fingerprint::Fingerprint;
 
 /// Why the cache could not do what was asked.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -56,6 +57,27 @@ pub enum StoreError {
     Missing {
         /// Its name.
         hash: ObjectHash,
+    },
+    /// Work whose result is not in the cache.
+    #[error("the result of {} is not in the cache", fingerprint.short())]
+    #[diagnostic(help("run the pipeline: the stage will run anew"))]
+    NoResult {
+        /// The work.
+        fingerprint: Fingerprint,
+    },
+    /// A file that says what to keep and is not what was written.
+    #[error("cannot tell what to keep: {path} is damaged")]
+    #[diagnostic(help("`runner cache verify --repair` says what is damaged and moves it aside"))]
+    Unsure {
+        /// Where it is.
+        path: String,
+    },
+    /// A file system without locks, on which nobody can know who uses the cache.
+    #[error("the file system of {path} has no locks, so nobody can tell whether a runner uses the cache")]
+    #[diagnostic(help("mount it with locks, or copy the cache to another file system and collect there"))]
+    NoLocks {
+        /// The cache.
+        path: String,
     },
     /// A format that this version does not know.
     #[error("{path} has format {found}, this version of runner reads format {}", FORMAT)]

@@ -78,6 +78,29 @@ pub struct Provenance {
     pub sessions: u32,
 }
 
+/// Something that is kept, with all that led to it, until it is unpinned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The identity of the work.
+    pub fingerprint: Fingerprint,
+    /// Since when.
+    pub pinned: Timestamp,
+}
+
+/// What a run used. A run of the same pipeline that uses the same takes its place, so there are as many as there are
+/// different runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunNote {
+    /// The identity of the pipeline file, as in `last/`.
+    pub pipeline: String,
+    /// The pipeline's name.
+    pub name: String,
+    /// When the run ended.
+    pub finished: Timestamp,
+    /// The work whose results it made or found, sorted.
+    pub work: Vec<Fingerprint>,
+}
+
 /// What a named stage last was.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LastRun {

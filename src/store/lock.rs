@@ -17,7 +17,7 @@ use super::{Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
 /// How often a waiting runner tries again.
-const RETRY: Duration = Duration::from_millis(50);
+pub(super) const RETRY: Duration = Duration::from_millis(50);
 
 /// Who holds a lock, as it said itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

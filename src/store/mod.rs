@@ -6,6 +6,8 @@
 //!   records/ab/<fingerprint>.json   what a piece of work gave: outputs, metrics, provenance
 //!   partial/<fingerprint>           the state of an interrupted stage
 //!   last/<pipeline>/<stage>.json    what a named stage last was, to say what changed
+//!   runs/<hash>.json                what a run used
+//!   pins/<fingerprint>.json         what is always kept
 //!   logs/<fingerprint>.jsonl        the events of a stage's runs
 //!   locks/<fingerprint>             held while a stage runs
 //!   quarantine/                     what was found damaged
@@ -18,6 +20,7 @@
 //! and other JSON files against their seal (`sealed`), states against the hash at their head. `docs/cache.md`
 //! has the formats and the promises, each with the test that holds it.
 
+mod bundle;
 #[cfg(test)]
 mod crash;
 mod durable;
@@ -25,20 +28,32 @@ mod error;
 mod faults;
 mod find;
 mod formats;
+mod gc;
+mod inventory;
 mod lock;
 mod memory;
 mod objects;
 mod partial;
+mod pins;
 mod records;
+mod rooms;
 mod sealed;
+mod verify;
+mod visit;
 
+pub use bundle::{BundleError, Exported, Imported, Replace};
 pub use error::StoreError;
-pub use formats::{FORMAT, LastRun, OutputEntry, Provenance, Record};
+pub use formats::{FORMAT, LastRun, OutputEntry, Pin, Provenance, Record, RunNote};
+pub use gc::{GcPlan, Keep, Kept, OldFile, OldObject, OldWork, Policy, Why};
+pub use inventory::{Held, Inventory, Room, Work, objects};
 pub use lock::{Holder, StageLock};
 pub use memory::Memo;
 pub use objects::ObjectHash;
 pub use partial::{History, Partial};
 pub use records::Lookup;
+pub use rooms::{Found, Place};
+pub use verify::{Broken, Checked, Damage, Finding, Repair};
+pub use visit::{Alone, Visit};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -20,7 +20,13 @@ impl ObjectHash {
     pub fn of(content: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update_rayon(content);
-        Self(Fingerprint::from_bytes(*hasher.finalize().as_bytes()))
+        hasher.finalize().into()
+    }
+}
+
+impl From<blake3::Hash> for ObjectHash {
+    fn from(hash: blake3::Hash) -> Self {
+        Self(Fingerprint::from_bytes(*hash.as_bytes()))
     }
 }
 

@@ -18,8 +18,8 @@ use super::{Record, Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
 /// The first bytes; a state of another format is begun anew.
-const MAGIC: &[u8] = b"runner partial 2\n";
-const HASH: usize = 32;
+pub(super) const MAGIC: &[u8] = b"runner partial 2\n";
+pub(super) const HASH: usize = 32;
 const LENGTH: usize = 4;
 
 /// The work that led to a state.

@@ -92,7 +92,7 @@ impl Store {
         self.set_aside(&self.record_path(fingerprint))
     }
 
-    fn record_path(&self, fingerprint: &Fingerprint) -> PathBuf {
+    pub(super) fn record_path(&self, fingerprint: &Fingerprint) -> PathBuf {
         self.sharded("records", &fingerprint.to_string(), "json")
     }
 }

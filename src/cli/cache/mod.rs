@@ -1,0 +1,63 @@
+//! `runner cache`: what the cache holds, whether it is whole, and what of it is kept.
+
+mod chosen;
+mod du;
+mod gc;
+mod ls;
+mod pin;
+mod units;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use miette::Result;
+
+pub use chosen::{ChosenArgs, visited};
+
+/// List, measure, check and clear the cache
+#[derive(Debug, Args)]
+pub struct CacheCommandArgs {
+    #[command(subcommand)]
+    command: CacheCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CacheCommand {
+    /// List the results in the cache
+    Ls(ls::LsArgs),
+    /// Show how much room the cache takes, and what for
+    Du(du::DuArgs),
+    /// Check every file of the cache
+    Verify(verify::VerifyArgs),
+    /// Remove results that nobody asked to keep
+    Gc(gc::GcArgs),
+    /// Keep results from being collected
+    Pin(pin::PinArgs),
+    /// Take a pin back
+    Unpin(pin::UnpinArgs),
+}
+
+/// Runs the command.
+pub fn run(args: &CacheCommandArgs) -> Result<ExitCode> {
+    match &args.command {
+        CacheCommand::Ls(args) => ls::run(args).map(|()| ExitCode::SUCCESS),
+        CacheCommand::Du(args) => du::run(args).map(|()| ExitCode::SUCCESS),
+        CacheCommand::Verify(args) => verify::run(args),
+        CacheCommand::Gc(args) => gc::run(args).map(|()| ExitCode::SUCCESS),
+        CacheCommand::Pin(args) => pin::pin(args).map(|()| ExitCode::SUCCESS),
+        CacheCommand::Unpin(args) => pin::unpin(args).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// A word about files that could not be read, if there are any.
+fn tell_unreadable(inventory: &crate::store::Inventory) {
+    let count = inventory.unreadable.len();
+    if count > 0 {
+        let files = crate::report::format::plural(count, "file");
+        anstream::eprintln!(
+            "{files} cannot be understood and {} left out; `runner cache verify` says more",
+            if count == 1 { "is" } else { "are" }
+        );
+    }
+}

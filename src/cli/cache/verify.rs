@@ -1,0 +1,81 @@
+//! `runner cache verify`: whether every file is what was written.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use miette::{IntoDiagnostic, Result};
+
+use crate::cli::FAILURE;
+use crate::cli::args::CacheArgs;
+use crate::cli::style::{BAD, FAINT, GOOD, paint};
+use crate::report::format::{bytes, plural};
+use crate::store::{Checked, Repair, Store};
+
+/// Check every file of the cache
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  runner cache verify
+  runner cache verify --repair
+  runner cache verify --json
+
+Objects are hashed and compared with their names; records, pins and all other files with the seal
+or hash that they carry; records with the objects that they name. Links and files that runner does
+not put there are named as well. Without --repair nothing is changed. With it, what is wrong is
+moved to quarantine/ in the cache, and the next `runner run` makes it again. Runners may be at
+work meanwhile.
+
+Exit codes: 0 all is as it was written, 1 something is not, even if it was moved aside.")]
+pub struct VerifyArgs {
+    /// Move what is wrong to quarantine/
+    #[arg(long)]
+    repair: bool,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks, and prints what is wrong.
+pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
+    let store = Store::open(&args.cache.cache)?;
+    let waiting = &mut || anstream::eprintln!("waiting until `runner cache gc` has cleared the cache");
+    let _visit = if args.repair { store.visit(waiting)? } else { store.look(waiting)? };
+    let clock = Instant::now();
+    let checked = store.verify(if args.repair { Repair::MoveAside } else { Repair::No })?;
+    let seconds = clock.elapsed().as_secs_f64();
+    if args.json {
+        anstream::println!("{}", serde_json::to_string_pretty(&checked).into_diagnostic()?);
+    } else {
+        anstream::print!("{}", text(&checked, args.repair));
+        let pace = bytes((checked.bytes as f64 / seconds.max(1e-9)) as u64);
+        let took = crate::report::format::seconds(seconds);
+        anstream::eprintln!("{}", paint(FAINT, format!("in {took}, {pace} a second")));
+    }
+    Ok(if checked.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) })
+}
+
+fn text(checked: &Checked, repair: bool) -> String {
+    let looked = format!("{}, {}", plural(checked.files, "file"), bytes(checked.bytes));
+    if checked.findings.is_empty() {
+        return format!("{} {looked}\n", paint(GOOD, "all is as it was written:"));
+    }
+    let mut text = String::new();
+    for finding in &checked.findings {
+        text += &format!("{}  {}\n", paint(BAD, finding.path.display()), finding.damage);
+        if let Some(moved_to) = &finding.moved_to {
+            text += &format!("  moved to {}\n", moved_to.display());
+        }
+        if let Some(why) = &finding.left {
+            text += &format!("  left there: {why}\n");
+        }
+    }
+    let count = plural(checked.findings.len(), "finding");
+    text += &format!("\n{} in {looked}\n", paint(BAD, count));
+    text + if repair {
+        "the next `runner run` makes again what it needs\n"
+    } else {
+        "`runner cache verify --repair` moves aside what is damaged, and the next run makes it again\n"
+    }
+}

@@ -1,0 +1,131 @@
+//! Tests: what a collection leaves that was stopped half-way.
+
+use super::*;
+use crate::store::{Keep, Policy};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Work that is not asked for: three results, of which one shares an object with what is kept.
+const GONE: [Fingerprint; 3] = [
+    Fingerprint::from_bytes([0x01; 32]),
+    Fingerprint::from_bytes([0x02; 32]),
+    Fingerprint::from_bytes([0x03; 32]),
+];
+/// What is pinned was made from this.
+const SOURCE: Fingerprint = Fingerprint::from_bytes([0x04; 32]);
+const PINNED: Fingerprint = Fingerprint::from_bytes([0x05; 32]);
+
+fn result(store: &Store, work: Fingerprint, contents: &[&[u8]], input: Option<&[u8]>) {
+    let outputs = contents.iter().enumerate().map(|(number, content)| {
+        let object = store.put(content).unwrap();
+        (number.to_string(), OutputEntry { object, bytes: content.len() as u64, artifact: "network".into() })
+    });
+    let outputs = outputs.collect();
+    let inputs = input.map(|content| ("network".to_owned(), ObjectHash::of(content)));
+    let provenance = Provenance { inputs: inputs.into_iter().collect(), ..Provenance::default() };
+    store.commit(&Record::new(work, "prune", 1, outputs, json!({}), provenance)).unwrap();
+}
+
+fn fill(store: &Store) {
+    result(store, GONE[0], &[b"old", b"older"], None);
+    result(store, GONE[1], &[b"old", b"shared"], None);
+    result(store, GONE[2], &[], None);
+    result(store, SOURCE, &[b"source"], None);
+    result(store, PINNED, &[b"shared", b"own"], Some(b"source"));
+    store.pin(&PINNED).unwrap();
+    store.put(b"of no result").unwrap();
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
+    store.save_partial(&GONE[0], &history, b"done since").unwrap();
+    store.append_log(&GONE[0], "{}").unwrap();
+    store.note_run("pipeline", "small", GONE).unwrap();
+}
+
+fn collect(store: &Store) -> Result<(), StoreError> {
+    let policy = Policy {
+        keep: Keep::These(BTreeSet::new()),
+        runs: 0,
+        partials: Duration::from_secs(3600),
+        older_than: None,
+        max_size: None,
+    };
+    let alone = store.alone(&mut |_| panic!("nobody is here")).unwrap().unwrap();
+    let plan = store.plan_gc(&policy, Timestamp::now())?;
+    store.collect(&plan, &alone)
+}
+
+/// Every record stands for whole objects, and what is kept is there.
+fn holds(root: &Path, what: &str) {
+    let store = Store::open(root).unwrap();
+    for (work, is_kept) in GONE.map(|work| (work, false)).into_iter().chain([(SOURCE, true), (PINNED, true)])
+    {
+        match store.lookup(&work).unwrap() {
+            Lookup::Present(record) => {
+                for entry in record.outputs.values() {
+                    store.get(&entry.object).unwrap_or_else(|error| panic!("{what}: {error}"));
+                }
+            }
+            Lookup::Absent if !is_kept => {}
+            broken => panic!("{what}: {work:?} is {broken:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_collection_may_fail_at_any_operation_and_leaves_a_valid_cache() {
+    for failing in 0.. {
+        let base = folder();
+        let store = Store::open(base.path()).unwrap();
+        fill(&store);
+        let (mut left, reached) = (failing, Rc::new(Cell::new(false)));
+        let reaching = reached.clone();
+        let failed = with_probe(
+            move |change| {
+                // That the lock is taken is no operation of the collection.
+                left -= i32::from(!matches!(change, Change::Lock(_)));
+                reaching.set(reaching.get() || left < 0);
+                if left < 0 { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
+            },
+            || {
+                let made = store.disk.make_folder(&base.path().join("locks"));
+                made.map_err(StoreError::io("make the folder", base.path())).and_then(|()| collect(&store))
+            },
+        );
+        assert_eq!(failed.is_err(), reached.get(), "operation {failing}: {failed:?}");
+        holds(base.path(), &format!("operation {failing} failed"));
+        collect(&store).unwrap();
+        holds(base.path(), "afterwards");
+        let objects: BTreeSet<String> = store.objects_like("").iter().map(ToString::to_string).collect();
+        let kept =
+            [b"source".as_slice(), b"shared", b"own"].map(|content| ObjectHash::of(content).to_string());
+        assert_eq!(objects, BTreeSet::from(kept));
+        assert_eq!(store.records_like(""), [SOURCE, PINNED]);
+        let inventory = store.inventory().unwrap();
+        assert!(inventory.partials.is_empty() && inventory.logs.is_empty() && inventory.runs.is_empty());
+        if !reached.get() {
+            assert!(failing > 10, "only {failing} operations");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_moment_of_a_collection_brings_no_record_back_without_its_objects() {
+    let start = Cell::new(0);
+    let (base, journal, _) = recorded(|root, journal, _| {
+        let store = Store::open(root).unwrap();
+        let writing = journal.clone();
+        with_probe(
+            move |change| {
+                write_down(&writing, change);
+                Ok(())
+            },
+            || {
+                fill(&store);
+                start.set(journal.borrow().len());
+                collect(&store).unwrap();
+            },
+        );
+    });
+    assert!(journal.len() > start.get() + 10, "{journal:?}");
+    cut_power_everywhere(base.path(), &journal, &[], start.get(), &|root, _, what| holds(root, what));
+}

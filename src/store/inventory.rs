@@ -1,0 +1,180 @@
+//! All that a cache holds, as values: what is listed, measured and collected.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use super::durable;
+use super::formats::{LastRun, Pin, Record, RunNote};
+use super::rooms::{Found, Place};
+use super::sealed::{self, Flaw};
+use super::{ObjectHash, Store, StoreError};
+use crate::fingerprint::Fingerprint;
+
+/// A file's size and the time of its last change.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was last written.
+    pub modified: Timestamp,
+}
+
+/// A piece of work that has a record.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// What it gave.
+    pub record: Record,
+    /// The record's file.
+    pub held: Held,
+    /// When it was last used: written, imported, or part of a run.
+    pub used: Timestamp,
+}
+
+/// The files of a folder of the cache.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Room {
+    /// How many there are.
+    pub files: usize,
+    /// Their sizes together.
+    pub bytes: u64,
+}
+
+/// All that a cache holds.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    /// Work with a record, by fingerprint.
+    pub work: BTreeMap<Fingerprint, Work>,
+    /// Objects, whether a record names them or not.
+    pub objects: BTreeMap<ObjectHash, Held>,
+    /// States of interrupted stages.
+    pub partials: BTreeMap<Fingerprint, Held>,
+    /// Logs.
+    pub logs: BTreeMap<Fingerprint, Held>,
+    /// What runs used, the last first.
+    pub runs: Vec<(Held, RunNote)>,
+    /// What the stages of pipelines last were.
+    pub last: BTreeSet<Fingerprint>,
+    /// What is always kept.
+    pub pins: BTreeMap<Fingerprint, Pin>,
+    /// Sizes, by folder.
+    pub rooms: BTreeMap<String, Room>,
+    /// Files with a seal that is broken, and of formats that this version does not know.
+    pub unreadable: Vec<(PathBuf, Option<u32>)>,
+}
+
+impl Store {
+    /// All that the cache holds. Objects are looked at and not read.
+    ///
+    /// # Errors
+    /// Something cannot be read.
+    pub fn inventory(&self) -> Result<Inventory, StoreError> {
+        let mut all = Inventory::default();
+        for found in self.files()? {
+            let room = all.rooms.entry(found.room.clone()).or_default();
+            room.files += usize::from(found.is_file);
+            room.bytes += found.bytes;
+            let held = || Held { path: found.path.clone(), bytes: found.bytes, modified: found.modified };
+            match found.place {
+                Place::Object(hash) => drop(all.objects.insert(hash, held())),
+                Place::Partial(fingerprint) => drop(all.partials.insert(fingerprint, held())),
+                Place::Log(fingerprint) => drop(all.logs.insert(fingerprint, held())),
+                Place::Record(fingerprint) => {
+                    let is_it = |record: &Record| record.fingerprint == fingerprint;
+                    if let Some(record) = all.read(&found, is_it)? {
+                        all.work.insert(fingerprint, Work { record, held: held(), used: found.modified });
+                    }
+                }
+                Place::Pin(fingerprint) => {
+                    let pin = all.read(&found, |pin: &Pin| pin.fingerprint == fingerprint)?;
+                    all.pins.extend(pin.map(|pin| (fingerprint, pin)));
+                }
+                Place::Run => {
+                    let note = all.read(&found, |_: &RunNote| true)?;
+                    all.runs.extend(note.map(|note| (held(), note)));
+                }
+                Place::Last => {
+                    let last = all.read(&found, |_: &LastRun| true)?;
+                    all.last.extend(last.map(|last| last.fingerprint));
+                }
+                Place::Lock
+                | Place::Temporary
+                | Place::Memo
+                | Place::Quarantined
+                | Place::Note
+                | Place::Foreign => {}
+            }
+        }
+        all.runs.sort_by_key(|(_, note)| std::cmp::Reverse(note.finished));
+        for (_, note) in &all.runs {
+            for fingerprint in &note.work {
+                if let Some(work) = all.work.get_mut(fingerprint) {
+                    work.used = work.used.max(note.finished);
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Inventory {
+    /// Reads a sealed file; one that came and went is none.
+    fn read<T: DeserializeOwned>(
+        &mut self,
+        found: &Found,
+        is_it: impl Fn(&T) -> bool,
+    ) -> Result<Option<T>, StoreError> {
+        let content = durable::read(&found.path).map_err(StoreError::io("read", &found.path))?;
+        let Some(content) = content else { return Ok(None) };
+        let format = match sealed::open::<T>(&content) {
+            Ok(value) if is_it(&value) => return Ok(Some(value)),
+            Ok(_) | Err(Flaw::Damaged) => None,
+            Err(Flaw::Format(format)) => Some(format),
+        };
+        self.unreadable.push((found.path.clone(), format));
+        Ok(None)
+    }
+
+    /// The work that gave each object, the oldest first.
+    pub fn makers(&self) -> BTreeMap<ObjectHash, Vec<Fingerprint>> {
+        let mut work: Vec<&Work> = self.work.values().collect();
+        work.sort_by_key(|work| (work.record.provenance.finished, work.record.fingerprint));
+        let mut makers: BTreeMap<ObjectHash, Vec<Fingerprint>> = BTreeMap::new();
+        for Work { record, .. } in work {
+            for object in objects(record) {
+                makers.entry(object).or_default().push(record.fingerprint);
+            }
+        }
+        makers
+    }
+
+    /// Of `roots`, those that have a record, and all that led to them: the makers of their inputs, of the inputs of these,
+    /// and so on. Where several gave the same bytes, all of them.
+    pub fn reach(&self, roots: impl IntoIterator<Item = Fingerprint>) -> BTreeSet<Fingerprint> {
+        let makers = self.makers();
+        let mut reached = BTreeSet::new();
+        let mut open: Vec<Fingerprint> = roots.into_iter().collect();
+        while let Some(fingerprint) = open.pop() {
+            let Some(work) = self.work.get(&fingerprint) else { continue };
+            if reached.insert(fingerprint) {
+                let inputs = work.record.provenance.inputs.values();
+                open.extend(inputs.filter_map(|object| makers.get(object)).flatten());
+            }
+        }
+        reached
+    }
+
+    /// The size of all files.
+    pub fn bytes(&self) -> u64 {
+        self.rooms.values().map(|room| room.bytes).sum()
+    }
+}
+
+/// The objects of a record, each once.
+pub fn objects(record: &Record) -> BTreeSet<ObjectHash> {
+    record.outputs.values().map(|entry| entry.object).collect()
+}
