@@ -7,8 +7,7 @@ mod binary;
 use std::path::{Path, PathBuf};
 
 use binary::{flip, folder, object, succeeds};
-use candle_core::Device;
-use runner::engine::{EngineError, Event, Options, Reporter, Stamped, Status, StopFlag, execute};
+use runner::engine::{EngineError, Event, Failure, Options, Reporter, Stamped, StopFlag, execute};
 use runner::plan::{DataIdentities, Graph, Selection, assess};
 use runner::stages;
 use runner::store::{Store, StoreError};
@@ -28,22 +27,15 @@ impl Reporter for Saboteur {
     }
 }
 
-fn run(folder: &Path, reporter: &mut dyn Reporter) -> Status {
+fn run(folder: &Path, reporter: &mut dyn Reporter) -> Vec<Failure> {
     let pipeline = runner::pipeline::load(&folder.join("p.toml"), &[], stages::catalog()).unwrap();
     let graph = Graph::new(&pipeline.points(&[]).unwrap()).unwrap();
     let store = Store::open(&folder.join("c")).unwrap();
     let mut data = DataIdentities::new(None);
     let selection = Selection { force: vec!["gate-train".into()], ..Selection::default() };
     let plan = assess(&graph, &store, &mut data, "p", &selection).unwrap();
-    let options = Options {
-        pipeline: "p".into(),
-        name: "p".into(),
-        device: Device::Cpu,
-        device_name: "cpu".into(),
-        threads: 1,
-        stop: StopFlag::default(),
-    };
-    execute(&graph, &plan, &store, &mut data, &options, reporter).status
+    let options = Options::new("p", "p", StopFlag::default());
+    execute(&graph, &plan, &store, &mut data, &options, reporter).failures
 }
 
 #[test]
@@ -53,8 +45,8 @@ fn an_object_that_breaks_twice_is_an_error() {
     let object = object(folder.path(), "c", "init", "network");
     flip(&object);
     let mut saboteur = Saboteur { object, made: 0 };
-    match run(folder.path(), &mut saboteur) {
-        Status::Failed(EngineError::Store(StoreError::Damaged { .. })) => {}
+    match run(folder.path(), &mut saboteur).as_slice() {
+        [Failure { error: EngineError::Store(StoreError::Damaged { .. }), .. }] => {}
         otherwise => panic!("{otherwise:?}"),
     }
     assert_eq!(saboteur.made, 1);

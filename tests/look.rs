@@ -416,12 +416,15 @@ fn name(event: &Event) -> &'static str {
         Event::CheckpointSaved { .. } => "checkpoint-saved",
         Event::StageFinished { .. } => "stage-finished",
         Event::StageFailed { .. } => "stage-failed",
+        Event::StageRetried { .. } => "stage-retried",
+        Event::StageSkipped { .. } => "stage-skipped",
+        Event::PointFinished { .. } => "point-finished",
         Event::StageInterrupted { .. } => "stage-interrupted",
         Event::Warning { .. } => "warning",
         Event::RunFinished { .. } => "run-finished",
     }
 }
-const EVENTS: usize = 13;
+const EVENTS: usize = 16;
 
 #[test]
 fn the_events_are_documented_field_by_field() {

@@ -277,7 +277,12 @@ impl Writer {
                 lines.push(format!("  {}", paint(STALE, words)));
             }
             Event::Warning { message } => lines.push(format!("  {} {message}", paint(STALE, "warning:"))),
+            Event::StageRetried { left, pause, .. } => {
+                let words = format!("tried again after {}, {left} more times at most", seconds(*pause));
+                lines.push(format!("  {}", paint(STALE, words)));
+            }
             Event::StageCached { .. } | Event::StageWaiting { .. } | Event::Progress { .. } => {}
+            Event::StageSkipped { .. } | Event::PointFinished { .. } => {}
             Event::RunStarted { .. } | Event::RunFinished { .. } => {}
         }
         lines

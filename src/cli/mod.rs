@@ -8,6 +8,7 @@ mod cache;
 mod completions;
 mod data;
 mod export;
+mod graph;
 mod import;
 mod log;
 mod open;
@@ -19,6 +20,7 @@ mod show;
 mod status;
 mod style;
 mod summary;
+mod sweep;
 mod table;
 
 use std::process::ExitCode;
@@ -57,6 +59,8 @@ enum Command {
     Run(run::RunArgs),
     /// Show what would run, and why
     Plan(plan::PlanArgs),
+    /// Show the stages, what they take from each other, and what is in the cache
+    Graph(graph::GraphArgs),
     /// Show results as a table, averaged over seeds
     Table(table::TableArgs),
     /// List and download data sets
@@ -85,6 +89,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Graph(args) => graph::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Data(args) => data::run(&args),
         Command::Status(args) => status::run(&args).map(|()| ExitCode::SUCCESS),

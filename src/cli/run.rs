@@ -1,6 +1,7 @@
 //! `runner run`: run what is stale.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use miette::{IntoDiagnostic, Result};
@@ -9,8 +10,10 @@ use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::progress::{Json, Quiet, Terminal};
 use super::style::{BAD, GOOD, paint};
-use super::{FAILURE, summary};
-use crate::engine::{DeviceChoice, Event, Options, Reporter, Stamped, Status, StopFlag, execute};
+use super::{FAILURE, summary, sweep};
+use crate::engine::{
+    DeviceChoice, Event, Options, Place, Reporter, RunSummary, Stamped, Status, StopFlag, execute,
+};
 
 /// Run the stages of a pipeline that are stale
 #[derive(Debug, Args)]
@@ -18,9 +21,14 @@ use crate::engine::{DeviceChoice, Event, Options, Reporter, Stamped, Status, Sto
   runner run pipelines/quickstart.toml
   runner run pipelines/quickstart.toml --set threshold-search.flops_ratio=0.3
   runner run pipelines/quickstart.toml --over threshold-search.flops_ratio=0.3,0.5,0.7
+  runner run pipelines/quickstart.toml --over seed=1..4 --jobs 2 --retries 1
   runner run pipelines/quickstart.toml --until prune --json
 
-Exit codes: 0 all done, 1 an error, 130 interrupted (Ctrl-C), 143 terminated.
+A file with a [sweep] runs at all its points. A stage that fails ends the run of a single pipeline;
+of a sweep it stops what depends on it, and the other points go on. The end lists what failed, why,
+and how to see its log.
+
+Exit codes: 0 all done, 1 an error or a failed stage, 130 interrupted (Ctrl-C), 143 terminated.
 An interrupted run goes on where it stopped when the same command is given again.")]
 pub struct RunArgs {
     #[command(flatten)]
@@ -29,18 +37,37 @@ pub struct RunArgs {
     selection: SelectionArgs,
     #[command(flatten)]
     cache: CacheArgs,
-    /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto", value_parser = |text: &str| text.parse::<DeviceChoice>())]
-    device: DeviceChoice,
-    /// CPU threads; all by default. Results do not depend on it
+    /// Where to compute: auto, cpu, cuda or cuda:N; jobs take several in turn (cuda:0,cuda:1)
+    #[arg(long, default_value = "auto", value_delimiter = ',', value_parser = |text: &str| text.parse::<DeviceChoice>())]
+    device: Vec<DeviceChoice>,
+    /// CPU threads, shared out over the jobs; all by default. Results do not depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     threads: Option<u16>,
+    /// Run so many stages side by side; by default one for each device. Results do not depend on it
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+    /// After a failure, go on with all that does not depend on it: the default of a sweep
+    #[arg(long)]
+    keep_going: bool,
+    /// End the run at the first failure: the default without a sweep
+    #[arg(long, conflicts_with = "keep_going")]
+    fail_fast: bool,
+    /// Try a stage that failed so many times more, from its saved state, with the same seed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    retries: u32,
+    /// Stop a stage that runs for longer: 90s, 30min, 2h. A stage's own `timeout` goes before it
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout: Option<Duration>,
     /// Print nothing but errors
     #[arg(long, conflicts_with = "json")]
     quiet: bool,
     /// Print one JSON event a line on standard output
     #[arg(long)]
     json: bool,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    crate::pipeline::duration(text).ok_or_else(|| crate::pipeline::TIME.replace('"', ""))
 }
 
 /// Runs the pipeline.
@@ -58,15 +85,22 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         }
     })?;
     let plan = opened.plan(&args.selection)?;
-    let opened_device = args.device.open()?;
+    let (mut places, mut warnings) = (Vec::new(), Vec::new());
+    for choice in &args.device {
+        let device = choice.open()?;
+        places.push(Place { device: device.device, name: device.name });
+        warnings.extend(device.warning);
+    }
     let stop = StopFlag::on_signals().into_diagnostic()?;
+    let is_sweep = opened.graph.points.len() > 1;
     let options = Options {
-        pipeline: opened.identity.clone(),
-        name: opened.name.clone(),
-        device: opened_device.device,
-        device_name: opened_device.name,
+        jobs: args.jobs.map_or(places.len(), usize::from),
+        places,
         threads,
-        stop: stop.clone(),
+        keep_going: args.keep_going || (is_sweep && !args.fail_fast),
+        retries: args.retries,
+        timeout: args.timeout,
+        ..Options::new(&opened.identity, &opened.name, stop.clone())
     };
     let mut reporter: Box<dyn Reporter> = if args.json {
         Box::new(Json)
@@ -75,26 +109,51 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     } else {
         Box::new(Terminal::on_stderr())
     };
-    if let Some(message) = opened_device.warning {
+    for message in warnings {
         reporter.report(&Stamped::now(Event::Warning { message }));
     }
     let done = execute(&opened.graph, &plan, &opened.store, &mut opened.data, &options, reporter.as_mut());
     drop(reporter);
-    match done.status {
+    end(args, &opened, done, &stop)
+}
+
+/// What is said at the end, and the exit code.
+fn end(args: &RunArgs, opened: &Opened, mut done: RunSummary, stop: &StopFlag) -> Result<ExitCode> {
+    let is_sweep = opened.graph.points.len() > 1;
+    let is_silent = args.json || args.quiet;
+    // What ends the run at once needs no list.
+    let is_alone = done.failures.len() == 1 && done.skipped.is_empty();
+    if done.status == Status::Failed && is_alone {
+        if let Some(failure) = done.failures.pop_if(|failure| !is_sweep || failure.node.is_none()) {
+            return Err(failure.error.into());
+        }
+    }
+    if !is_silent {
+        summary::print(&opened.graph, &opened.store, &done.records, &args.pipeline);
+    }
+    if !done.failures.is_empty() {
+        anstream::eprint!("{}", sweep::failures(&opened.graph, &done, &args.pipeline, &args.cache));
+    }
+    let counts = sweep::counts(&opened.graph, &done);
+    match &done.status {
         Status::Done => {
-            if !args.json && !args.quiet {
-                summary::print(&opened.graph, &opened.store, &done.records);
-                let time = crate::report::format::duration(done.elapsed);
-                let words = format!("{} ran, {} from the cache, {time}", done.ran, done.cached);
-                anstream::eprintln!("{} {words}", paint(GOOD, "done:"));
+            if !is_silent {
+                anstream::eprintln!("{} {counts}", paint(GOOD, "done:"));
             }
             Ok(ExitCode::SUCCESS)
         }
-        Status::Interrupted { stage } => {
-            let what = stage.map_or(String::new(), |stage| format!(" in {stage}, whose state is saved"));
+        Status::Interrupted { stages } => {
+            let what = match stages.as_slice() {
+                [] => String::new(),
+                [one] => format!(" in {one}, whose state is saved"),
+                many => format!(" in {}, whose states are saved", many.join(", ")),
+            };
             anstream::eprintln!("{}{what}; the same command goes on from there", paint(BAD, "interrupted"));
             Ok(ExitCode::from(stop.signal().map_or(FAILURE, crate::engine::Signal::exit_code)))
         }
-        Status::Failed(error) => Err(error.into()),
+        Status::Failed => {
+            anstream::eprintln!("{} {counts}", paint(BAD, "failed:"));
+            Ok(ExitCode::from(FAILURE))
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt::{Display, Write};
 
+use super::args::PipelineArgs;
 use super::style::{Cell, FAINT, STAGE, columns, paint};
+use super::sweep::quoted;
 use crate::plan::Graph;
 use crate::report::format::{bytes, count, number, percent};
 use crate::report::{NetworkRow, PointSummary, summarise};
@@ -11,8 +13,20 @@ use crate::store::{Record, Store};
 /// Layers side by side: so many fit into 80 columns.
 const SIDE_BY_SIDE: usize = 8;
 
-/// Prints the networks of every point: cost, accuracy, channels, and where they are.
-pub fn print(graph: &Graph, store: &Store, records: &[Option<Record>]) {
+/// Sweeps of up to this many points are told point by point.
+const POINTS: usize = 4;
+
+/// Prints the networks of every point: cost, accuracy, channels, and where they are. For a large sweep a table says more.
+pub fn print(graph: &Graph, store: &Store, records: &[Option<Record>], pipeline: &PipelineArgs) {
+    if graph.points.len() > POINTS {
+        let mut command = format!("runner table {}", pipeline.pipeline.display());
+        let changes = &pipeline.changes;
+        for (option, texts) in [("--set", &changes.set), ("--over", &changes.over)] {
+            texts.iter().for_each(|text| command += &format!(" {option} {}", quoted(text)));
+        }
+        anstream::println!("{}", paint(FAINT, format!("{command} shows the results")));
+        return;
+    }
     let mut any = None;
     for point in &graph.points {
         let summary = summarise(graph, point, records);

@@ -27,8 +27,12 @@ pub enum Event {
         to_run: usize,
         /// `cpu`, `cuda:0`.
         device: String,
-        /// CPU threads.
+        /// CPU threads, over all jobs.
         threads: usize,
+        /// How many stages run side by side.
+        jobs: usize,
+        /// The swept keys.
+        axes: Vec<String>,
     },
     /// A stage's result was in the cache.
     StageCached {
@@ -108,6 +112,33 @@ pub enum Event {
         /// Why.
         message: String,
     },
+    /// A stage that failed is tried again.
+    StageRetried {
+        /// Its name.
+        stage: String,
+        /// Which try failed, from 1.
+        attempt: u32,
+        /// How many more there may be.
+        left: u32,
+        /// How long it waits before.
+        pause: f64,
+    },
+    /// A stage cannot run, as one that it needs has failed.
+    StageSkipped {
+        /// Its name.
+        stage: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Every stage of a point of a sweep has ended.
+    PointFinished {
+        /// `done` or `failed`.
+        status: String,
+        /// Points that have ended, this one included.
+        ended: usize,
+        /// All points.
+        points: usize,
+    },
     /// A stage stopped because it was asked to; its state is saved.
     StageInterrupted {
         /// Its name.
@@ -126,6 +157,10 @@ pub enum Event {
         ran: usize,
         /// Stages whose results were in the cache.
         cached: usize,
+        /// Stages that failed.
+        failed: usize,
+        /// Stages that were skipped, as one that they need has failed.
+        skipped: usize,
         /// Wall time.
         seconds: f64,
     },
@@ -144,8 +179,13 @@ impl Event {
             | Self::CheckpointSaved { stage }
             | Self::StageFinished { stage, .. }
             | Self::StageFailed { stage, .. }
+            | Self::StageRetried { stage, .. }
+            | Self::StageSkipped { stage, .. }
             | Self::StageInterrupted { stage } => Some(stage),
-            Self::RunStarted { .. } | Self::Warning { .. } | Self::RunFinished { .. } => None,
+            Self::RunStarted { .. }
+            | Self::PointFinished { .. }
+            | Self::Warning { .. }
+            | Self::RunFinished { .. } => None,
         }
     }
 }
@@ -155,6 +195,10 @@ impl Event {
 pub struct Stamped {
     /// When it happened.
     pub time: Timestamp,
+    /// The point of a sweep that it is about: what is common to all points that share the stage. Empty without a sweep,
+    /// and where all points share the stage.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub point: String,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
@@ -163,7 +207,12 @@ pub struct Stamped {
 impl Stamped {
     /// Stamps an event with the present time.
     pub fn now(event: Event) -> Self {
-        Self { time: Timestamp::now(), event }
+        Self::of("", event)
+    }
+
+    /// Stamps an event about a point with the present time.
+    pub fn of(point: &str, event: Event) -> Self {
+        Self { time: Timestamp::now(), point: point.to_owned(), event }
     }
 
     /// The event as one line of JSON, without the line's end.

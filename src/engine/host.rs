@@ -1,13 +1,15 @@
 //! What a running stage sees of the engine: a place to save its state, an ear for progress, a stop sign.
 
-use std::cell::{Cell, RefCell};
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::event::{Event, Reporter, Stamped};
+use super::event::{Event, Stamped};
 use super::signals::StopFlag;
+use super::work::Ended;
 use crate::fingerprint::Fingerprint;
 use crate::store::{History, Partial, Store, StoreError};
 use crate::train::{EpochRecord, Host, HostError, Progress};
@@ -26,22 +28,31 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Tells events to the reporter, and keeps those of one stage in its log.
-pub struct Teller<'a, 'r> {
-    store: &'a Store,
-    reporter: RefCell<&'r mut dyn Reporter>,
-    log_failed: Cell<bool>,
+/// News of a stage that runs: its events for the reporter, and how it ended.
+pub enum News {
+    /// An event.
+    Told(Stamped),
+    /// The stage that this slot worked on has ended.
+    Ended(Box<Ended>),
 }
 
-impl<'a, 'r> Teller<'a, 'r> {
-    /// A teller for one run.
-    pub fn new(store: &'a Store, reporter: &'r mut dyn Reporter) -> Self {
-        Self { store, reporter: RefCell::new(reporter), log_failed: Cell::new(false) }
+/// Tells the events of one stage to the dispatcher, and keeps them in the stage's log.
+pub struct Teller<'a> {
+    store: &'a Store,
+    news: Sender<News>,
+    point: String,
+    log_failed: &'a AtomicBool,
+}
+
+impl<'a> Teller<'a> {
+    /// A teller for a stage of the point `point`; `log_failed` tells whether a log could not be written before.
+    pub fn new(store: &'a Store, news: Sender<News>, point: String, log_failed: &'a AtomicBool) -> Self {
+        Self { store, news, point, log_failed }
     }
 
     /// Tells an event.
     pub fn tell(&self, event: Event) {
-        self.reporter.borrow_mut().report(&Stamped::now(event));
+        self.send(Stamped::of(&self.point, event));
     }
 
     /// Tells a warning.
@@ -51,22 +62,45 @@ impl<'a, 'r> Teller<'a, 'r> {
 
     /// Tells an event and keeps it in a stage's log.
     pub fn log(&self, fingerprint: &Fingerprint, event: Event) {
-        let stamped = Stamped::now(event);
+        let stamped = Stamped::of(&self.point, event);
         // A log that cannot be written must not stop a run that goes well, and is worth one word.
         if let Err(error) = self.store.append_log(fingerprint, &stamped.line()) {
-            if !self.log_failed.replace(true) {
+            if !self.log_failed.swap(true, Ordering::Relaxed) {
                 self.warn(format!("the log cannot be written: {}", chain(&error)));
             }
         }
-        self.reporter.borrow_mut().report(&stamped);
+        self.send(stamped);
+    }
+
+    fn send(&self, stamped: Stamped) {
+        // The dispatcher listens until every stage has ended.
+        let _ = self.news.send(News::Told(stamped));
+    }
+}
+
+/// What asks a stage to stop.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits<'a> {
+    /// A signal.
+    pub stop: &'a StopFlag,
+    /// A failure elsewhere in a run that does not go on after one.
+    pub cancel: &'a AtomicBool,
+    /// The longest that it may run.
+    pub timeout: Option<Duration>,
+}
+
+impl Limits<'_> {
+    /// Whether the run as a whole is to stop.
+    pub fn is_over(&self) -> bool {
+        self.stop.is_raised() || self.cancel.load(Ordering::SeqCst)
     }
 }
 
 /// The host of one running stage.
-pub struct StageHost<'a, 'r> {
+pub struct StageHost<'a> {
     store: &'a Store,
-    teller: &'a Teller<'a, 'r>,
-    stop: &'a StopFlag,
+    teller: &'a Teller<'a>,
+    limits: Limits<'a>,
     fingerprint: Fingerprint,
     stage: String,
     /// The runs before this one that led to the state it goes on from.
@@ -76,19 +110,19 @@ pub struct StageHost<'a, 'r> {
     last_progress: Option<Instant>,
 }
 
-impl<'a, 'r> StageHost<'a, 'r> {
+impl<'a> StageHost<'a> {
     /// A host for the stage `stage`, which does the work `fingerprint`.
     pub fn new(
         store: &'a Store,
-        teller: &'a Teller<'a, 'r>,
-        stop: &'a StopFlag,
+        teller: &'a Teller<'a>,
+        limits: Limits<'a>,
         fingerprint: Fingerprint,
         stage: &str,
     ) -> Self {
         Self {
             store,
             teller,
-            stop,
+            limits,
             fingerprint,
             stage: stage.to_owned(),
             before: None,
@@ -101,6 +135,11 @@ impl<'a, 'r> StageHost<'a, 'r> {
     /// Wall time of this run.
     pub fn seconds(&self) -> f64 {
         self.clock.elapsed().as_secs_f64()
+    }
+
+    /// Whether the stage has run for longer than it may.
+    pub fn is_late(&self) -> bool {
+        self.limits.timeout.is_some_and(|timeout| self.clock.elapsed() >= timeout)
     }
 
     /// The work of all runs up to now.
@@ -134,7 +173,7 @@ impl<'a, 'r> StageHost<'a, 'r> {
     }
 }
 
-impl Host for StageHost<'_, '_> {
+impl Host for StageHost<'_> {
     fn checkpoint(&mut self, state: &[u8]) -> Result<(), HostError> {
         self.store
             .save_partial(&self.fingerprint, &self.history(), state)
@@ -183,6 +222,6 @@ impl Host for StageHost<'_, '_> {
     }
 
     fn should_stop(&self) -> bool {
-        self.stop.is_raised()
+        self.limits.is_over() || self.is_late()
     }
 }

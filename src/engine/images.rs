@@ -1,7 +1,6 @@
 //! The images of a run, read once however many stages look at them.
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::data::{self, DataError, DataParams, DataSet};
 use crate::stages::job::DataSource;
@@ -10,13 +9,13 @@ use crate::stages::job::DataSource;
 #[derive(Debug)]
 pub struct Images {
     params: DataParams,
-    loaded: RefCell<Option<Arc<DataSet>>>,
+    loaded: Mutex<Option<Arc<DataSet>>>,
 }
 
 impl Images {
     /// The images that `params` describe.
     pub fn new(params: DataParams) -> Self {
-        Self { params, loaded: RefCell::new(None) }
+        Self { params, loaded: Mutex::new(None) }
     }
 }
 
@@ -26,7 +25,8 @@ impl DataSource for Images {
     }
 
     fn load(&self) -> Result<Arc<DataSet>, DataError> {
-        let mut loaded = self.loaded.borrow_mut();
+        // Whoever comes second waits, and finds them read.
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(images) = loaded.as_ref() {
             return Ok(images.clone());
         }

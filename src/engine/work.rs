@@ -1,36 +1,52 @@
-//! One stage of a run: locked, run, and its results put into the store.
+//! Does the work of one slot: a stage is locked, run, and its results are put into the store.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use rayon::ThreadPool;
 
 use super::EngineError;
 use super::event::Event;
-use super::execute::Run;
-use super::host::{StageHost, chain};
+use super::execute::{Place, Run};
+use super::host::{Limits, News, StageHost, Teller, chain};
+use super::provenance::Origin;
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, Node, NodeId};
 use crate::stages::{Artifact, Inputs, Job, Outcome, Output, StageError};
 use crate::store::{Lookup, ObjectHash, OutputEntry, Record, StoreError};
 use crate::train::TrainError;
 
+/// The stack of a computing thread: as large as that of a program's first thread.
+const STACK: usize = 8 << 20;
+/// How long a stage waits before its second try; each further wait is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often a wait looks whether the run is to stop.
+const POLL: Duration = Duration::from_millis(50);
+
 /// What is to be done, and why.
-pub(super) struct Task<'t> {
-    pub node: &'t Node,
-    pub assessment: &'t Assessment,
+pub(super) struct Task {
+    pub id: NodeId,
+    pub assessment: Assessment,
     pub reasons: Vec<String>,
     pub forced: bool,
 }
 
-/// What became of a node.
+/// What became of a task.
 pub(super) enum Step {
-    /// It has its result.
-    Ready(Box<Record>),
-    /// It was not asked for.
-    Left,
-    /// The run was asked to stop; this stage has saved where it was.
-    Interrupted(String),
-    /// The run was asked to stop while it waited for another runner.
+    /// It ran.
+    Ran(Box<Record>),
+    /// Its result has come into the cache meanwhile.
+    Reused(Box<Record>),
+    /// The run was asked to stop; the stage has saved where it was.
+    Interrupted,
+    /// The run was asked to stop while the stage waited for another runner.
     GaveUp,
 }
 
@@ -48,81 +64,185 @@ impl<E: Into<EngineError>> From<E> for Halt {
     }
 }
 
-impl Run<'_, '_> {
+/// A task that is over.
+pub struct Ended {
+    pub(super) slot: usize,
+    pub(super) task: Task,
+    pub(super) result: Result<Step, Halt>,
+}
+
+/// One slot: it does one task after the other.
+pub(super) struct Executor<'a> {
+    run: &'a Run<'a>,
+    slot: usize,
+    place: Place,
+    /// Its share of the CPU threads.
+    pool: ThreadPool,
+    origin: Origin,
+    news: Sender<News>,
+}
+
+impl<'a> Executor<'a> {
+    /// The executor of a slot.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn new(run: &'a Run<'a>, slot: usize, news: Sender<News>) -> Result<Self, EngineError> {
+        let options = run.options;
+        let threads = share(options.threads, options.jobs, slot);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK).build();
+        let pool = pool.map_err(|error| EngineError::Threads(Box::new(error)))?;
+        let turn = slot % options.places.len().max(1);
+        let place = options.places.get(turn).cloned().unwrap_or_else(Place::cpu);
+        let origin = Origin::here(&options.name, place.name.clone(), threads);
+        Ok(Self { run, slot, place, pool, origin, news })
+    }
+
+    /// Does a task and tells how it ended.
+    pub fn work(&self, task: Task) {
+        let result = self.pool.install(|| self.tries(&task));
+        let _ = self.news.send(News::Ended(Box::new(Ended { slot: self.slot, task, result })));
+    }
+
+    fn teller(&self, task: &Task) -> Teller<'a> {
+        let point = self.run.graph.common(task.id);
+        Teller::new(self.run.store, self.news.clone(), point, &self.run.log_failed)
+    }
+
+    fn limits(&self, node: &Node) -> Limits<'a> {
+        let options = self.run.options;
+        let timeout = node.timeout.or(options.timeout);
+        Limits { stop: &options.stop, cancel: &self.run.cancel, timeout }
+    }
+
+    /// Tries a task as often as it may be tried.
+    fn tries(&self, task: &Task) -> Result<Step, Halt> {
+        let (node, teller) = (self.run.graph.node(task.id), self.teller(task));
+        let retries = self.run.options.retries;
+        let mut pause = FIRST_PAUSE;
+        let mut attempt = 1;
+        loop {
+            // A bug in one stage is no reason to lose the others.
+            let tried = catch_unwind(AssertUnwindSafe(|| self.locked(node, task, &teller)));
+            let error =
+                match tried.unwrap_or_else(|panic| Err(self.panicked(node, task, &teller, panic).into())) {
+                    Err(Halt::Error(error)) if retries > 0 => error,
+                    otherwise => return otherwise,
+                };
+            if let Some(why) = error.stays() {
+                teller.warn(format!("{} is not tried again: {why}", node.name));
+                return Err(Halt::Error(error));
+            }
+            if attempt > retries || !self.wait(pause, node) {
+                return Err(Halt::Error(error));
+            }
+            let fingerprint = &task.assessment.fingerprint;
+            let (stage, left) = (node.name.clone(), retries - attempt);
+            teller.log(fingerprint, Event::StageRetried { stage, attempt, left, pause: pause.as_secs_f64() });
+            attempt += 1;
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Waits, and says whether the run still goes on.
+    fn wait(&self, pause: Duration, node: &Node) -> bool {
+        let (limits, clock) = (self.limits(node), Instant::now());
+        while clock.elapsed() < pause && !limits.is_over() {
+            std::thread::sleep(POLL);
+        }
+        !limits.is_over()
+    }
+
+    fn panicked(
+        &self,
+        node: &Node,
+        task: &Task,
+        teller: &Teller<'_>,
+        panic: Box<dyn Any + Send>,
+    ) -> EngineError {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let message = text.unwrap_or_else(|| "a panic without words".to_owned());
+        let event = Event::StageFailed { stage: node.name.clone(), message: message.clone() };
+        teller.log(&task.assessment.fingerprint, event);
+        EngineError::Panicked { stage: node.name.clone(), message }
+    }
+
     /// Runs a stage under its lock, unless another runner has done so meanwhile.
-    pub(super) fn locked(&mut self, id: NodeId, task: &Task<'_>) -> Result<Step, Halt> {
+    fn locked(&self, node: &Node, task: &Task, teller: &Teller<'_>) -> Result<Step, Halt> {
         let fingerprint = &task.assessment.fingerprint;
-        let name = &task.node.name;
-        let before = self.store.lookup(fingerprint)?;
+        let (name, store, limits) = (&node.name, self.run.store, self.limits(node));
+        let before = store.lookup(fingerprint)?;
         let mut waited_for = None;
-        let lock = self.store.lock(fingerprint, &mut |holder| {
+        let lock = store.lock(fingerprint, &mut |holder| {
             if waited_for.as_ref() != Some(holder) {
                 waited_for = Some(holder.clone());
-                self.teller.tell(Event::StageWaiting { stage: name.clone(), holder: holder.to_string() });
+                teller.tell(Event::StageWaiting { stage: name.clone(), holder: holder.to_string() });
             }
-            if self.options.stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if limits.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         let Some(lock) = lock else { return Ok(Step::GaveUp) };
         if !lock.is_exclusive() {
-            self.teller.warn(format!(
+            teller.warn(format!(
                 "the cache's file system has no locks: another runner may do the work of {name} a second time"
             ));
         }
-        let now = self.store.lookup(fingerprint)?;
+        let now = store.lookup(fingerprint)?;
         let last = if let Lookup::Present(record) = &now { Some(record.clone()) } else { None };
         // Whoever held the lock before us may have done the work, and what was forced is then anew as well.
         let is_fresh = !task.forced || now != before;
         match now {
             Lookup::Present(record) if is_fresh => {
-                return Ok(self.reuse(task.node, task.assessment, record));
+                return Ok(Step::Reused(Box::new(record)));
             }
             Lookup::Damaged => {
-                let moved_to = self.store.set_record_aside(fingerprint)?;
+                let moved_to = store.set_record_aside(fingerprint)?;
                 let place = moved_to.display();
-                self.teller.warn(format!("the record of {name} is damaged and was moved to {place}"));
+                teller.warn(format!("the record of {name} is damaged and was moved to {place}"));
             }
             Lookup::Absent | Lookup::OutputMissing { .. } | Lookup::Present(_) => {}
         }
-        if task.forced && !self.store.goes_on(fingerprint, last.as_ref())? {
+        if task.forced && !store.goes_on(fingerprint, last.as_ref())? {
             // Forced means anew: going on from an older state could repeat what the user wants to be rid of.
-            self.store.remove_partial(fingerprint)?;
+            store.remove_partial(fingerprint)?;
         }
-        let inputs = self.inputs(task)?;
-        self.teller.log(
+        let inputs = self.inputs(node, task)?;
+        teller.log(
             fingerprint,
             Event::StageStarted {
                 stage: name.clone(),
-                kind: task.node.stage.kind.name.to_owned(),
+                kind: node.stage.kind.name.to_owned(),
                 fingerprint: fingerprint.to_string(),
                 reasons: task.reasons.clone(),
-                resumed: self.store.has_partial(fingerprint),
+                resumed: store.has_partial(fingerprint),
             },
         );
-        self.work(id, task, inputs)
+        self.compute(node, task, inputs, teller)
     }
 
-    fn inputs(&self, task: &Task<'_>) -> Result<Inputs, Halt> {
+    fn inputs(&self, node: &Node, task: &Task) -> Result<Inputs, Halt> {
         let mut inputs = Inputs::default();
-        for edge in &task.node.inputs {
+        for edge in &node.inputs {
             let Some(objects) = task.assessment.inputs.get(&edge.role) else { continue };
             for (output, object) in objects {
-                let bytes = self.store.get(object).map_err(|source| match source {
+                let bytes = self.run.store.get(object).map_err(|source| match source {
                     StoreError::Damaged { .. } | StoreError::Missing { .. } => {
                         Halt::BrokenInput { giver: edge.from, object: *object, source: Box::new(source) }
                     }
                     other => other.into(),
                 })?;
-                let stage = self.graph.node(edge.from).name.clone();
+                let stage = self.run.graph.node(edge.from).name.clone();
                 inputs.push(&edge.role, Artifact { output: output.clone(), stage, bytes: Arc::new(bytes) });
             }
         }
         Ok(inputs)
     }
 
-    fn work(&mut self, id: NodeId, task: &Task<'_>, inputs: Inputs) -> Result<Step, Halt> {
-        let Task { node, assessment, .. } = *task;
+    fn compute(&self, node: &Node, task: &Task, inputs: Inputs, teller: &Teller<'_>) -> Result<Step, Halt> {
+        let (assessment, store) = (&task.assessment, self.run.store);
         let fingerprint = assessment.fingerprint;
-        let mut host = StageHost::new(self.store, &self.teller, &self.options.stop, fingerprint, &node.name);
+        let limits = self.limits(node);
+        let mut host = StageHost::new(store, teller, limits, fingerprint, &node.name);
         let outcome = match self.run_stage(node, inputs.clone(), &mut host) {
             // A state that is whole, and yet not one that this stage can go on from.
             Err(StageError::Train(TrainError::State(why))) if host.begin_anew(&format!("({why})"))? => {
@@ -132,13 +252,20 @@ impl Run<'_, '_> {
         };
         let output = match outcome {
             Ok(Outcome::Done(output)) => output,
-            Ok(Outcome::Interrupted) => {
-                self.teller.log(&fingerprint, Event::StageInterrupted { stage: node.name.clone() });
+            Ok(Outcome::Interrupted) if limits.is_over() => {
+                teller.log(&fingerprint, Event::StageInterrupted { stage: node.name.clone() });
                 // A stage without a state begins anew, and nobody should be told otherwise.
-                let is_saved = self.store.has_partial(&fingerprint);
-                return Ok(if is_saved { Step::Interrupted(node.name.clone()) } else { Step::GaveUp });
+                return Ok(if store.has_partial(&fingerprint) { Step::Interrupted } else { Step::GaveUp });
             }
-            Err(source) => return Err(self.failed(node, &fingerprint, source).into()),
+            Ok(Outcome::Interrupted) => {
+                let (stage, timeout) = (node.name.clone(), limits.timeout.unwrap_or_default());
+                let error = EngineError::TimedOut { stage, seconds: timeout.as_secs_f64() };
+                return Err(failed(node, &fingerprint, teller, error).into());
+            }
+            Err(source) => {
+                let error = EngineError::Stage { stage: node.name.clone(), source };
+                return Err(failed(node, &fingerprint, teller, error).into());
+            }
         };
         let outputs = self.put(node, &output)?;
         let record = Record::new(
@@ -149,15 +276,14 @@ impl Run<'_, '_> {
             output.metrics,
             self.origin.provenance(node, assessment, &host.history()),
         );
-        self.store.commit(&record)?;
+        store.commit(&record)?;
         let seconds = host.seconds();
-        if let Err(error) = self.store.remove_partial(&fingerprint) {
+        if let Err(error) = store.remove_partial(&fingerprint) {
             // The result is there, so the state will never be looked at again.
-            self.teller.warn(chain(&error));
+            teller.warn(chain(&error));
         }
-        self.made(id);
         let objects = record.outputs.iter().map(|(name, entry)| (name.clone(), entry.object.to_string()));
-        self.teller.log(
+        teller.log(
             &fingerprint,
             Event::StageFinished {
                 stage: node.name.clone(),
@@ -167,21 +293,20 @@ impl Run<'_, '_> {
                 metrics: record.metrics.clone(),
             },
         );
-        self.remember(node, assessment);
-        Ok(Step::Ready(Box::new(record)))
+        Ok(Step::Ran(Box::new(record)))
     }
 
     fn run_stage(
         &self,
         node: &Node,
         inputs: Inputs,
-        host: &mut StageHost<'_, '_>,
+        host: &mut StageHost<'_>,
     ) -> Result<Outcome, StageError> {
         let mut job = Job {
             inputs,
-            data: &self.images[node.data],
+            data: &self.run.images[node.data],
             seed: node.seed.unwrap_or_default(),
-            device: self.options.device.clone(),
+            device: self.place.device.clone(),
             host,
         };
         node.stage.stage.run(&mut job)
@@ -192,16 +317,39 @@ impl Run<'_, '_> {
         for (name, bytes) in &output.artifacts {
             let roles = node.stage.kind.outputs;
             let artifact = roles.iter().find(|role| role.name == *name).map_or("", |role| role.artifact);
-            let object = self.store.put(bytes)?;
+            let object = self.run.store.put(bytes)?;
             let entry = OutputEntry { object, bytes: bytes.len() as u64, artifact: artifact.to_owned() };
             outputs.insert((*name).to_owned(), entry);
         }
         Ok(outputs)
     }
+}
 
-    fn failed(&self, node: &Node, fingerprint: &Fingerprint, source: StageError) -> EngineError {
-        let message = chain(&source);
-        self.teller.log(fingerprint, Event::StageFailed { stage: node.name.clone(), message });
-        EngineError::Stage { stage: node.name.clone(), source }
+/// Tells and logs that a stage failed.
+fn failed(node: &Node, fingerprint: &Fingerprint, teller: &Teller<'_>, error: EngineError) -> EngineError {
+    let message = match &error {
+        EngineError::Stage { source, .. } => chain(source),
+        error => chain(error),
+    };
+    teller.log(fingerprint, Event::StageFailed { stage: node.name.clone(), message });
+    error
+}
+
+/// The CPU threads of a slot: as equal shares as there can be, and never none.
+fn share(threads: usize, jobs: usize, slot: usize) -> usize {
+    let jobs = jobs.max(1);
+    (threads / jobs + usize::from(slot < threads % jobs)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_shared_out_and_every_slot_has_one() {
+        let shares = |threads, jobs| (0..jobs).map(|slot| share(threads, jobs, slot)).collect::<Vec<_>>();
+        assert_eq!(shares(8, 1), [8]);
+        assert_eq!(shares(8, 3), [3, 3, 2]);
+        assert_eq!(shares(2, 4), [1, 1, 1, 1]);
     }
 }

@@ -1,6 +1,5 @@
 //! Changes of the command line, checked like the file.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -45,15 +44,63 @@ pub fn split<'a>(option: &'static str, text: &'a str) -> Result<(&'a str, &'a st
     Ok((key, value))
 }
 
-/// Applies one change, and returns its mistakes.
+/// One value for one key.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The key's parts: `["retrain", "optimizer", "lr"]`.
+    pub keys: Vec<String>,
+    /// The value.
+    pub value: Value,
+    /// Where it is written.
+    pub place: Place,
+}
+
+impl Setting {
+    /// The key in one word.
+    pub fn key(&self) -> String {
+        self.keys.join(".")
+    }
+
+    /// Gives the key its value.
+    pub fn apply(&self, pipeline: &mut Pipeline) {
+        let Some((target, inner)) = self.keys.split_first() else { return };
+        if inner.is_empty() {
+            pipeline.seed = self.value.as_u64().unwrap_or(pipeline.seed);
+            return;
+        }
+        let (values, places) = if target == "data" {
+            (&mut pipeline.data, &mut pipeline.data_places)
+        } else {
+            let Some(stage) = pipeline.stages.iter_mut().find(|stage| stage.name == *target) else { return };
+            (&mut stage.parameters, &mut stage.places)
+        };
+        set(values, inner, &self.value);
+        // For mistakes that only the stage can find.
+        places.insert(inner[0].clone(), self.place.clone());
+    }
+}
+
+fn set(into: &mut Map<String, Value>, keys: &[String], value: &Value) {
+    let Some((key, inner)) = keys.split_first() else { return };
+    if inner.is_empty() {
+        into.insert(key.clone(), value.clone());
+        return;
+    }
+    let table = into.entry(key).or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(table) = table {
+        set(table, inner, value);
+    }
+}
+
+/// Reads one change: what it sets, and its mistakes.
 ///
 /// # Errors
 /// A change that is no `key=value`.
-pub fn apply(
+pub fn read(
     option: &'static str,
     text: &str,
-    pipeline: &mut Pipeline,
-) -> Result<Vec<Mistake>, PipelineError> {
+    pipeline: &Pipeline,
+) -> Result<(Vec<Setting>, Vec<Mistake>), PipelineError> {
     let (key, value) = split(option, text)?;
     // A change is TOML as it stands, but for words: `--set init.arch=vgg16` needs no quotes.
     let typed = format!("{key}={value}");
@@ -63,37 +110,42 @@ pub fn apply(
     let table =
         DeTable::parse(&source.text).map_err(|_| unreadable(option, text, "its key cannot be read"))?;
     let mut checker = Checker::new(source.clone());
+    let mut settings = Vec::new();
     for (key, value) in table.get_ref() {
-        target(key, value, pipeline, &mut checker);
+        target(key, value, pipeline, &mut checker, &mut settings);
     }
-    Ok(checker.mistakes)
+    Ok((settings, checker.mistakes))
 }
 
 fn target(
     key: &Spanned<std::borrow::Cow<'_, str>>,
     value: &Spanned<DeValue<'_>>,
-    pipeline: &mut Pipeline,
+    pipeline: &Pipeline,
     checker: &mut Checker,
+    settings: &mut Vec<Setting>,
 ) {
     let name = key.get_ref().as_ref();
-    let catalog = pipeline.catalog.clone();
+    let catalog = &pipeline.catalog;
     if name == "seed" {
         let read = checker.value("seed", value, &catalog.top["properties"]["seed"]);
-        pipeline.seed = read.as_u64().unwrap_or(pipeline.seed);
+        settings.push(Setting {
+            keys: vec![name.to_owned()],
+            value: read,
+            place: checker.place(value.span()),
+        });
         return;
     }
-    let (schema, values, places) = if name == "data" {
-        (&catalog.data, &mut pipeline.data, &mut pipeline.data_places)
+    let schema = if name == "data" {
+        &catalog.data
     } else {
-        let names: Vec<String> = pipeline.stages.iter().map(|stage| stage.name.clone()).collect();
-        let Some(stage) = pipeline.stages.iter_mut().find(|stage| stage.name == name) else {
-            let known = names.iter().map(String::as_str).chain(["data", "seed"]);
+        let Some(stage) = pipeline.stages.iter().find(|stage| stage.name == name) else {
+            let known = pipeline.stages.iter().map(|stage| stage.name.as_str()).chain(["data", "seed"]);
             let words = format!("`{name}` is no stage, and neither `data` nor `seed`");
             checker.mistake(key.span(), words, nearest(name, known));
             return;
         };
         let Some(kind) = catalog.kind(&stage.kind) else { return };
-        (&kind.parameters, &mut stage.parameters, &mut stage.places)
+        &kind.parameters
     };
     let DeValue::Table(fields) = value.get_ref() else {
         let known = schema["properties"].as_object().into_iter().flat_map(Map::keys);
@@ -103,23 +155,29 @@ fn target(
         return;
     };
     let read = checker.table("", fields, schema, &[]);
-    merge(values, read);
-    note(fields, checker, places);
+    leaves(&[name.to_owned()], fields, &read, checker, settings);
 }
 
-/// Remembers that keys were written here, for mistakes that only their stage can find.
-fn note(fields: &DeTable<'_>, checker: &Checker, places: &mut HashMap<String, Place>) {
-    let here = fields.iter().map(|(key, value)| (key.get_ref().to_string(), checker.place(value.span())));
-    places.extend(here);
-}
-
-fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
-    for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (Some(Value::Object(into)), Value::Object(from)) => merge(into, from),
-            (_, value) => {
-                into.insert(key, value);
+/// The values of a table and of those in it, each with its place.
+fn leaves(
+    above: &[String],
+    fields: &DeTable<'_>,
+    read: &Map<String, Value>,
+    checker: &Checker,
+    settings: &mut Vec<Setting>,
+) {
+    for (key, written) in fields {
+        let keys = [above, &[key.get_ref().to_string()]].concat();
+        match (read.get(key.get_ref().as_ref()), written.get_ref()) {
+            (Some(Value::Object(read)), DeValue::Table(fields)) => {
+                leaves(&keys, fields, read, checker, settings);
             }
+            (Some(value), _) => {
+                let place = checker.place(written.span());
+                settings.push(Setting { keys, value: value.clone(), place });
+            }
+            // Its mistake is told already.
+            (None, _) => {}
         }
     }
 }

@@ -100,6 +100,21 @@ impl Checker {
         })
     }
 
+    /// Reads a number of a range by its schema. Null stands for one with a mistake.
+    pub fn number(&mut self, key: &str, text: &str, span: Range<usize>, schema: &Value) -> Value {
+        let read = match schema["type"].as_str() {
+            Some("integer") => match text.parse::<i128>() {
+                Ok(number) => integer(Some(number), schema),
+                Err(_) => Err(expected("integer", schema)),
+            },
+            _ => text.parse::<f64>().map_err(|_| expected("number", schema)).and_then(|n| real(n, schema)),
+        };
+        read.unwrap_or_else(|expected| {
+            self.mistake(span, format!("`{key}` must {expected}, found {text}"), "");
+            Value::Null
+        })
+    }
+
     /// A value as it is written, if that is short.
     pub fn written(&self, value: &Spanned<DeValue<'_>>) -> String {
         let text = self.source.text.get(value.span()).unwrap_or_default();

@@ -13,6 +13,7 @@ use super::check::Checker;
 use super::error::{Mistake, PipelineError, Place, Source};
 use super::order::order;
 use super::stages::{self, StageDecl};
+use super::sweep::{self, Choice, Sweep};
 
 /// A checked pipeline.
 #[derive(Debug, Clone)]
@@ -29,6 +30,10 @@ pub struct Pipeline {
     pub stages: Vec<StageDecl>,
     /// Where keys of `[data]` are written.
     pub(super) data_places: HashMap<String, Place>,
+    /// What the file sweeps.
+    pub(super) sweep: Arc<Sweep>,
+    /// Swept keys to which a change of the command line gives one value.
+    pub(super) pins: Vec<(String, Choice)>,
     pub(super) source: Arc<Source>,
     pub(super) catalog: Arc<Catalog>,
 }
@@ -63,7 +68,13 @@ pub fn parse(
     let mut pipeline = read(&source, catalog)?;
     let mut mistakes = Vec::new();
     for text in changes {
-        mistakes.extend(change::apply("--set", text, &mut pipeline)?);
+        let (settings, found) = change::read("--set", text, &pipeline)?;
+        mistakes.extend(found);
+        for setting in settings {
+            setting.apply(&mut pipeline);
+            pipeline.pins.retain(|(key, _)| *key != setting.key());
+            pipeline.pins.push((setting.key(), Choice::new(setting)));
+        }
     }
     if mistakes.is_empty() { Ok(pipeline) } else { Err(change::error(mistakes)) }
 }
@@ -79,7 +90,7 @@ fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineErro
         fail(vec![Mistake::new(&place, error.message(), "")])
     })?;
     let root = root.get_ref();
-    let head = checker.table("", root, &catalog.top, &["data", "stage"]);
+    let head = checker.table("", root, &catalog.top, &["data", "stage", "sweep"]);
     let (mut data, mut data_places) = (Map::new(), HashMap::new());
     match root.get("data").map(|value| (value.get_ref(), value)) {
         None => {}
@@ -94,6 +105,7 @@ fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineErro
         }
     }
     let stages = stages::read(root, &catalog, &mut checker);
+    let sweep = sweep::read(root.get("sweep"), &stages, &catalog, &mut checker);
     if !checker.mistakes.is_empty() {
         return Err(fail(checker.mistakes));
     }
@@ -103,8 +115,10 @@ fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineErro
         description: text("description"),
         seed: head.get("seed").and_then(Value::as_u64).unwrap_or(0),
         data,
-        stages: order(stages).map_err(|mistake| fail(vec![*mistake]))?,
+        stages: order(stages.stages).map_err(|mistake| fail(vec![*mistake]))?,
         data_places,
+        sweep: Arc::new(sweep),
+        pins: Vec::new(),
         source: source.clone(),
         catalog: Arc::new(catalog),
     })

@@ -22,5 +22,5 @@ pub use error::{Mistake, PipelineError, Place, Source};
 pub use file::{Pipeline, load, parse};
 pub use reference::reference;
 pub use schema::schema;
-pub use stages::{InputRef, StageDecl};
+pub use stages::{InputRef, StageDecl, TIME, duration};
 pub use sweep::Point;

@@ -25,9 +25,44 @@ const STAGES: &str = r#"
 | `kind` | must be given | What the stage does: one of the kinds below. |
 | `name` | its kind | By which other stages refer to it: small letters, digits and hyphens. Two stages of one kind need names. |
 | `inputs.ROLE` | must be given unless optional | What it takes: `"stage"`, or `"stage.output"` where a stage has several outputs. |
+| `timeout` | unset | The longest that it may run: `"90s"`, `"30min"`, `"1h 30min"`; instead of the run's `--timeout`. Never hashed. |
 
 Stages may stand in any order; they run inputs first. A stage named alone gives its first output of the type that
 the role takes (to a role that takes several, all of them). Stages that need each other are an error.
+"#;
+
+const SWEEP: &str = r#"
+## `[sweep]`
+
+One pipeline at many points. Work that is equal at several points runs once, and the results of points that are
+taken out of the file stay in the cache. `docs/sweeps.md` tells how a sweep runs.
+
+```toml
+[sweep.matrix]                                  # every combination
+threshold-search.flops_ratio = "0.1..0.9 step 0.2"
+seed = "1..3"
+
+[sweep.zip]                                     # side by side: 32 with 0.05, 64 with 0.1
+retrain.batch_size = [32, 64]
+retrain.optimizer.lr = [0.05, 0.1]
+
+[[sweep.exclude]]                               # not these points
+threshold-search.flops_ratio = 0.9
+seed = [2, 3]
+
+[[sweep.include]]                               # and this one; what it does not name is as in the file
+threshold-search.flops_ratio = 0.05
+```
+
+| key | meaning |
+|---|---|
+| `matrix` | Axes of which every combination is a point; the last axis changes fastest. |
+| `zip` | Axes taken side by side, equally long; together they are one more axis of the matrix. |
+| `exclude` | Tables of values. A point that has one of the values of every key of a table is left out. |
+| `include` | Tables of values. Each adds the combinations of its own values as points. |
+
+An axis is `STAGE.KEY`, `data.KEY` or `seed`, and takes an array of values. Of a number, a text may stand for the
+whole array or for a part of it: the values that `--over` takes below, such as `"1..3"`.
 "#;
 
 const CHANGES: &str = r#"
@@ -49,6 +84,10 @@ Both options are checked like the file, and both may be repeated.
   | `[0.5,0.75],[0.9]` | two arrays |
 
   What is no range of numbers stays as it is written. A value or a key that stands twice is an error.
+
+Of a file with a `[sweep]`, an `--over` of a key that the file sweeps takes the place of its values (and drops what
+`include` adds for that key); an `--over` of another key multiplies the file's points. A `--set` of a swept key
+chooses the points with that value; where none has it, all of them get it.
 "#;
 
 /// The reference page of the pipeline file.
@@ -75,16 +114,16 @@ pub fn reference(catalog: &Catalog) -> String {
         page += &choices(&kind.parameters);
         let _ = write!(page, "\nWith every default written out:\n\n```toml\n{}```\n", example(catalog, kind));
     }
-    page + CHANGES
+    page + SWEEP + CHANGES
 }
 
 /// A stage of this kind with every default written out; its inputs come from the kinds before it.
 pub fn example(catalog: &Catalog, kind: &KindSchema) -> String {
     let mut text = format!("[[stage]]\nkind = \"{}\"\n", kind.name);
-    let required = kind.inputs.iter().filter(|input| input.required);
-    // Where no input must be there, the kind needs one or the other.
-    let either = kind.inputs.iter().take(usize::from(required.clone().next().is_none()));
-    for input in required.chain(either) {
+    // A kind that needs none of its inputs alone needs one of them.
+    let none = kind.inputs.iter().all(|input| !input.required);
+    let shown = kind.inputs.iter().enumerate().filter(|(at, input)| input.required || (none && *at == 0));
+    for (_, input) in shown {
         let before = catalog.kinds.iter().take_while(|other| other.name != kind.name);
         let gives = |other: &&KindSchema| other.outputs.iter().any(|o| o.artifact == input.artifact);
         if let Some(giver) = before.filter(gives).last() {

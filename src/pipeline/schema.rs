@@ -16,8 +16,9 @@ const REFERENCE: &str = "^[a-z0-9][a-z0-9-]*(\\.[a-z0-9-]+)?$";
 pub fn schema(catalog: &Catalog) -> Value {
     let names: Vec<&str> = catalog.kinds.iter().map(|kind| kind.name).collect();
     let summaries: Vec<&str> = catalog.kinds.iter().map(|kind| kind.summary).collect();
-    let definitions: Map<String, Value> =
+    let mut definitions: Map<String, Value> =
         catalog.kinds.iter().map(|kind| (kind.name.to_owned(), stage(kind))).collect();
+    definitions.insert("axes".to_owned(), super::sweep::axes(catalog));
     let branches: Vec<Value> = names
         .iter()
         .map(|name| {
@@ -29,6 +30,7 @@ pub fn schema(catalog: &Catalog) -> Value {
         .collect();
     let mut properties = catalog.top["properties"].clone();
     properties["data"] = catalog.data.clone();
+    properties["sweep"] = super::sweep::schema("#/$defs/axes");
     properties["stage"] = json!({
         "type": "array",
         "minItems": 1,
@@ -78,6 +80,10 @@ fn stage(kind: &KindSchema) -> Value {
         "not": {"enum": ["data", "seed"]},
         "default": kind.name,
         "description": "The name by which other stages refer to it; its kind by default. Never hashed.",
+    });
+    stage["properties"]["timeout"] = json!({
+        "type": "string",
+        "description": "The longest that it may run: \"90s\", \"30min\", \"2h\". Never hashed.",
     });
     stage["properties"]["inputs"] = json!({
         "type": "object",

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use toml::Spanned;
@@ -31,8 +32,25 @@ pub struct StageDecl {
     pub inputs: BTreeMap<String, InputRef>,
     /// The parameters that are written; defaults are the stage's own affair.
     pub parameters: Map<String, Value>,
+    /// The longest that it may run; never hashed.
+    pub timeout: Option<Duration>,
     /// Where keys are written: parameters, `inputs.ROLE`, and the kind under an empty key.
     pub(super) places: HashMap<String, Place>,
+}
+
+/// The stages of a file.
+pub struct Declared {
+    /// Those without mistakes in their heads, in the order of the file.
+    pub stages: Vec<StageDecl>,
+    /// Names of the others, whose mistakes are told already: who refers to them makes no mistake.
+    pub broken: BTreeSet<String>,
+}
+
+impl Declared {
+    /// The kind of a stage.
+    pub fn kind(&self, name: &str) -> Option<&str> {
+        self.stages.iter().find(|stage| stage.name == name).map(|stage| stage.kind.as_str())
+    }
 }
 
 /// The head of a stage: enough for others to refer to it.
@@ -44,22 +62,21 @@ struct Head<'a> {
 }
 
 /// Reads all stages. References may point down the file, so all heads are read first.
-pub fn read<'a>(root: &'a DeTable<'a>, catalog: &'a Catalog, checker: &mut Checker) -> Vec<StageDecl> {
+pub fn read<'a>(root: &'a DeTable<'a>, catalog: &'a Catalog, checker: &mut Checker) -> Declared {
+    let mut broken = BTreeSet::new();
     let tables = match root.get("stage").map(|value| (value.get_ref(), value.span())) {
         Some((DeValue::Array(tables), _)) if !tables.is_empty() => tables,
         None | Some((DeValue::Array(_), _)) => {
             checker.mistake(0..0, "the pipeline has no stages", "add a `[[stage]]` with its `kind`");
-            return Vec::new();
+            return Declared { stages: Vec::new(), broken };
         }
         Some((_, span)) => {
             let help = "write `[[stage]]`, in two brackets, above each stage";
             checker.mistake(span, "`stage` must be an array of tables", help);
-            return Vec::new();
+            return Declared { stages: Vec::new(), broken };
         }
     };
     let mut heads: Vec<Head<'a>> = Vec::new();
-    // Names of stages whose own mistakes are told already: who refers to them makes no mistake.
-    let mut broken = BTreeSet::new();
     for table in tables {
         if let Some(head) = head(table, catalog, &mut broken, checker) {
             if heads.iter().any(|other| other.name == head.name) {
@@ -71,7 +88,8 @@ pub fn read<'a>(root: &'a DeTable<'a>, catalog: &'a Catalog, checker: &mut Check
             }
         }
     }
-    heads.iter().map(|head| body(head, &heads, &broken, checker)).collect()
+    let stages = heads.iter().map(|head| body(head, &heads, &broken, checker)).collect();
+    Declared { stages, broken }
 }
 
 fn head<'a>(
@@ -127,10 +145,11 @@ fn head<'a>(
 /// The parameters of a stage, and its inputs among all stages.
 fn body(head: &Head<'_>, heads: &[Head<'_>], broken: &BTreeSet<String>, checker: &mut Checker) -> StageDecl {
     let Head { name, kind, kind_span, fields } = head;
-    let parameters = checker.table("", fields, &kind.parameters, &["kind", "name", "inputs"]);
+    let parameters = checker.table("", fields, &kind.parameters, &["kind", "name", "inputs", "timeout"]);
     let mut places: HashMap<String, Place> =
         fields.iter().map(|(key, value)| (key.get_ref().to_string(), checker.place(value.span()))).collect();
     places.insert(String::new(), checker.place(kind_span.clone()));
+    let timeout = fields.get("timeout").and_then(|value| timeout(value, checker));
     let mut inputs = BTreeMap::new();
     let empty = DeTable::default();
     let written = match fields.get("inputs").map(|inputs| (inputs.get_ref(), inputs)) {
@@ -139,7 +158,14 @@ fn body(head: &Head<'_>, heads: &[Head<'_>], broken: &BTreeSet<String>, checker:
         Some((_, value)) => {
             let words = format!("`inputs` must be a table, found {}", checker.written(value));
             checker.mistake(value.span(), words, "write `inputs.ROLE = \"stage\"`");
-            return StageDecl { name: name.clone(), kind: kind.name.to_owned(), inputs, parameters, places };
+            return StageDecl {
+                name: name.clone(),
+                kind: kind.name.to_owned(),
+                inputs,
+                parameters,
+                timeout,
+                places,
+            };
         }
     };
     for (role, value) in written {
@@ -165,7 +191,28 @@ fn body(head: &Head<'_>, heads: &[Head<'_>], broken: &BTreeSet<String>, checker:
             checker.mistake(kind_span.clone(), words, format!("add `inputs.{} = \"...\"`", input.role));
         }
     }
-    StageDecl { name: name.clone(), kind: kind.name.to_owned(), inputs, parameters, places }
+    StageDecl { name: name.clone(), kind: kind.name.to_owned(), inputs, parameters, timeout, places }
+}
+
+fn timeout(value: &Spanned<DeValue<'_>>, checker: &mut Checker) -> Option<Duration> {
+    let read = match value.get_ref() {
+        DeValue::String(text) => duration(text),
+        _ => None,
+    };
+    if read.is_none() {
+        let words = format!("`timeout` must be a time, found {}", checker.written(value));
+        checker.mistake(value.span(), words, TIME);
+    }
+    read
+}
+
+/// How a time is written.
+pub const TIME: &str = "write a number and a unit: \"90s\", \"30min\", \"2h\" or \"1h 30min\"";
+
+/// A time such as `90s` or `1h 30min`; `None` if it is none, or not above zero.
+pub fn duration(text: &str) -> Option<Duration> {
+    let span: jiff::SignedDuration = text.parse().ok()?;
+    Duration::try_from(span).ok().filter(|time| !time.is_zero())
 }
 
 /// What `"stage"` or `"stage.output"` refers to; `None` where the stage has mistakes of its own.

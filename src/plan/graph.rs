@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::PlanError;
 use crate::data::DataParams;
@@ -53,6 +54,8 @@ pub struct Node {
     pub structure: Option<NetworkSpec>,
     /// The stages it stands for.
     pub uses: Vec<Use>,
+    /// The longest that it may run, if the file says so: the longest of those of its stages.
+    pub timeout: Option<Duration>,
 }
 
 /// One point of a sweep: its label, and the node of every stage in order.
@@ -65,16 +68,22 @@ pub struct PointNodes {
 }
 
 impl PointNodes {
-    /// The label as one word: `flops_ratio=0.3 seed=1`, empty without a sweep.
+    /// The label as one word: `seed=1 threshold-search.flops_ratio=0.3`, empty without a sweep. It is the same in
+    /// whatever order the file has its axes.
     pub fn name(&self) -> String {
-        let parts: Vec<String> = self.label.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        parts.join(" ")
+        name(&self.label)
     }
 
     /// The node of a stage.
     pub fn node(&self, stage: &str) -> Option<NodeId> {
         self.stages.iter().find(|(name, _)| name == stage).map(|(_, node)| *node)
     }
+}
+
+fn name(label: &[(String, String)]) -> String {
+    let mut parts: Vec<String> = label.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    parts.sort();
+    parts.join(" ")
 }
 
 /// All work of all points, each piece once, inputs before what takes them.
@@ -109,6 +118,39 @@ impl Graph {
     /// All nodes with their ids, inputs first.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.nodes.iter().enumerate().map(|(index, node)| (NodeId(index), node))
+    }
+
+    /// The swept keys, each once.
+    pub fn axes(&self) -> Vec<String> {
+        let mut keys: Vec<String> = Vec::new();
+        for (key, _) in self.points.iter().flat_map(|point| &point.label) {
+            if !keys.contains(key) {
+                keys.push(key.clone());
+            }
+        }
+        keys
+    }
+
+    /// What the labels of all points of a node have in common: `seed=1` for a gate-training that the points of this
+    /// seed share. Empty where every point shares it, and where there is one point only.
+    pub fn common_label(&self, id: NodeId) -> Vec<(String, String)> {
+        if self.points.len() == 1 {
+            return Vec::new();
+        }
+        let mut labels = self.node(id).uses.iter().map(|usage| &self.points[usage.point].label);
+        let mut common = labels.next().cloned().unwrap_or_default();
+        for label in labels {
+            if common.is_empty() {
+                break;
+            }
+            common.retain(|term| label.contains(term));
+        }
+        common
+    }
+
+    /// [`Self::common_label`] in one word.
+    pub fn common(&self, id: NodeId) -> String {
+        name(&self.common_label(id))
     }
 
     /// The number of stages over all points, shared ones counted every time.
@@ -209,13 +251,16 @@ impl Builder {
         let definition = self.definition(&stage, &inputs, seed, data);
         let usage = Use { point, stage: declared.name.clone() };
         if let Some(&known) = self.known.get(&definition) {
-            self.graph.nodes[known.0].uses.push(usage);
+            let node = &mut self.graph.nodes[known.0];
+            node.uses.push(usage);
+            // Without a timeout it may run for ever.
+            node.timeout = node.timeout.zip(declared.timeout).map(|(a, b)| a.max(b));
             return Ok(known);
         }
         let id = NodeId(self.graph.nodes.len());
         let name = declared.name.clone();
-        let uses = vec![usage];
-        self.graph.nodes.push(Node { definition, name, stage, inputs, seed, data, structure, uses });
+        let (uses, timeout) = (vec![usage], declared.timeout);
+        self.graph.nodes.push(Node { definition, name, stage, inputs, seed, data, structure, uses, timeout });
         self.known.insert(definition, id);
         Ok(id)
     }

@@ -1,10 +1,11 @@
-//! Events for people: a bar for the running stage on a terminal, plain lines elsewhere.
+//! Events for people: a bar for every running stage on a terminal, plain lines elsewhere.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use console::Term;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::pace::Pace;
 use crate::cli::style::{BAD, FAINT, GOOD, REUSED, STAGE, STALE, paint};
@@ -31,7 +32,19 @@ const NARROW: u16 = 72;
 /// A terminal, or a file in its place.
 #[derive(Debug)]
 pub struct Terminal {
-    bars: bool,
+    /// Where bars are drawn; none without a terminal.
+    bars: Option<MultiProgress>,
+    /// The stages that run, by the names they are told by.
+    running: BTreeMap<String, Running>,
+    /// Whether the points of a sweep are told, and not every stage that is in the cache.
+    sweep: bool,
+    /// Swept keys whose last part alone says which they are.
+    short: Vec<String>,
+}
+
+/// A stage that runs.
+#[derive(Debug)]
+struct Running {
     bar: Option<ProgressBar>,
     pace: Option<Pace>,
     /// Columns of the bar.
@@ -40,51 +53,77 @@ pub struct Terminal {
     told: Instant,
 }
 
+impl Running {
+    fn new() -> Self {
+        Self { bar: None, pace: None, length: 0, told: Instant::now() }
+    }
+}
+
 impl Terminal {
     /// With bars where standard error is a terminal that can move its cursor.
     pub fn on_stderr() -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let bars = std::io::stderr().is_terminal() && !dumb;
-        Self { bars, bar: None, pace: None, length: 0, told: Instant::now() }
+        let bars = bars.then(MultiProgress::new);
+        Self { bars, running: BTreeMap::new(), sweep: false, short: Vec::new() }
     }
 
     fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| anstream::eprintln!("{text}")),
+        match &self.bars {
+            Some(bars) => bars.suspend(|| anstream::eprintln!("{text}")),
             None => anstream::eprintln!("{text}"),
         }
     }
 
-    fn progress(&mut self, stage: &str, progress: &Progress) {
+    /// A stage's name, and of which point it is.
+    fn name(&self, stage: &str, point: &str) -> String {
+        if point.is_empty() { stage.to_owned() } else { format!("{stage} {}", self.point(point)) }
+    }
+
+    /// A point, with short keys: `flops_ratio=0.3 seed=1`.
+    fn point(&self, point: &str) -> String {
+        let short = |term: &str| match term.split_once('=') {
+            Some((key, value)) if self.short.iter().any(|short| short == key) => {
+                format!("{}={value}", last(key))
+            }
+            _ => term.to_owned(),
+        };
+        point.split(' ').map(short).collect::<Vec<_>>().join(" ")
+    }
+
+    fn progress(&mut self, name: &str, progress: &Progress) {
         let now = Instant::now();
-        let pace = self.pace.get_or_insert_with(|| Pace::new(progress.step, now));
+        let running = self.running.entry(name.to_owned()).or_insert_with(Running::new);
+        let pace = running.pace.get_or_insert_with(|| Pace::new(progress.step, now));
         let left = pace.left(progress.step, progress.steps, now).map(|left| seconds(left.as_secs_f64()));
-        if !self.bars {
-            if self.told.elapsed() >= PLAIN_INTERVAL {
-                self.told = now;
+        let Some(bars) = &self.bars else {
+            if running.told.elapsed() >= PLAIN_INTERVAL {
+                running.told = now;
                 let words = words(progress, left.as_deref(), WIDE);
-                self.line(&paint(FAINT, format!("  {stage}: {words}")));
+                self.line(&paint(FAINT, format!("  {name}: {words}")));
             }
             return;
-        }
+        };
         let width = Term::stderr().size_checked().map_or(COLUMNS, |(_, columns)| columns);
         let words = words(progress, left.as_deref(), width);
-        let room = usize::from(width).saturating_sub(stage.len() + words.len() + MARGIN);
-        let bar = self.bar.get_or_insert_with(|| {
-            self.length = 0;
-            ProgressBar::new(progress.steps).with_prefix(stage.to_owned())
+        let room = usize::from(width).saturating_sub(name.chars().count() + words.len() + MARGIN);
+        let bar = running.bar.get_or_insert_with(|| {
+            running.length = 0;
+            bars.add(ProgressBar::new(progress.steps).with_prefix(name.to_owned()))
         });
         // A bar that changed its length with every digit beside it would be restless.
-        if self.length == 0 || room < self.length || room >= self.length + 2 * STEP {
-            self.length = room.min(LONGEST) / STEP * STEP;
-            bar.set_style(style(self.length));
+        if running.length == 0 || room < running.length || room >= running.length + 2 * STEP {
+            running.length = room.min(LONGEST) / STEP * STEP;
+            bar.set_style(style(running.length));
         }
         bar.set_message(words);
         bar.set_position(progress.step);
     }
 
     fn epoch(&mut self, stage: &str, record: &EpochRecord) {
-        self.told = Instant::now();
+        if let Some(running) = self.running.get_mut(stage) {
+            running.told = Instant::now();
+        }
         // One line of 80 columns; `runner log` has every figure.
         let short = |share: f64| format!("{:.1}%", share * 100.0);
         let (loss, accuracy) = (record.train_loss, short(record.train_accuracy));
@@ -98,13 +137,17 @@ impl Terminal {
         self.line(&paint(FAINT, text));
     }
 
-    /// The running stage has ended, one way or the other.
-    fn ended(&mut self) {
-        self.pace = None;
-        if let Some(bar) = self.bar.take() {
+    /// A running stage has ended, one way or the other.
+    fn ended(&mut self, name: &str) {
+        if let Some(bar) = self.running.remove(name).and_then(|running| running.bar) {
             bar.finish_and_clear();
         }
     }
+}
+
+/// The last part of a key.
+fn last(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
 }
 
 /// A bar of so many columns.
@@ -133,43 +176,68 @@ fn words(progress: &Progress, left: Option<&str>, width: u16) -> String {
 
 impl Reporter for Terminal {
     fn report(&mut self, event: &Stamped) {
+        let name = event.event.stage().map_or(String::new(), |stage| self.name(stage, &event.point));
+        let told = paint(STAGE, &name);
         match &event.event {
-            Event::RunStarted { pipeline, stages, to_run, device, threads, .. } => {
+            Event::RunStarted { pipeline, points, stages, to_run, device, threads, jobs, axes } => {
+                self.sweep = *points > 1;
+                let alone = |key: &&String| axes.iter().filter(|axis| last(axis) == last(key)).count() == 1;
+                self.short = axes.iter().filter(alone).cloned().collect();
+                let points = if self.sweep { format!("{points} points, ") } else { String::new() };
+                let jobs = if *jobs > 1 { format!("{jobs} jobs, ") } else { String::new() };
                 self.line(&format!(
-                    "{pipeline}: {stages} stages, {to_run} to run ({device}, {threads} threads)"
+                    "{pipeline}: {points}{stages} stages, {to_run} to run ({jobs}{device}, {threads} threads)"
                 ));
             }
-            Event::StageCached { stage, .. } => {
-                self.line(&format!("  {} {}", paint(STAGE, stage), paint(REUSED, "cached")));
-            }
-            Event::StageWaiting { stage, holder } => {
+            // Of a sweep the points are told.
+            Event::StageCached { .. } if self.sweep => {}
+            Event::StageCached { .. } => self.line(&format!("  {told} {}", paint(REUSED, "cached"))),
+            Event::StageWaiting { holder, .. } => {
                 let words = format!("waits for {holder}, which runs it");
-                self.line(&format!("  {} {}", paint(STAGE, stage), paint(STALE, words)));
+                self.line(&format!("  {told} {}", paint(STALE, words)));
             }
-            Event::StageStarted { stage, reasons, .. } => {
-                self.ended();
+            Event::StageStarted { reasons, .. } => {
+                self.ended(&name);
                 let words = format!("runs: {}", reasons.join(", "));
-                self.line(&format!("  {} {}", paint(STAGE, stage), paint(STALE, words)));
+                self.line(&format!("  {told} {}", paint(STALE, words)));
             }
-            Event::StageResumed { stage, progress } => {
+            Event::StageResumed { progress, .. } => {
                 let words = format!("goes on from epoch {}, step {}", progress.epoch, progress.step);
-                self.line(&format!("  {} {}", paint(STAGE, stage), paint(STALE, words)));
+                self.line(&format!("  {told} {}", paint(STALE, words)));
             }
-            Event::Progress { stage, progress } => self.progress(stage, progress),
-            Event::EpochFinished { stage, record } => self.epoch(stage, record),
-            Event::StageFinished { stage, seconds: time, metrics, .. } => {
-                self.ended();
+            Event::Progress { progress, .. } => self.progress(&name, progress),
+            Event::EpochFinished { record, .. } => self.epoch(&name, record),
+            Event::StageFinished { seconds: time, metrics, .. } => {
+                self.ended(&name);
                 let figure = key_figure(metrics);
                 let figure = if figure.is_empty() { figure } else { format!(": {figure}") };
-                let done = paint(GOOD, "done");
-                self.line(&format!("  {} {done} in {}{figure}", paint(STAGE, stage), seconds(*time)));
+                self.line(&format!("  {told} {} in {}{figure}", paint(GOOD, "done"), seconds(*time)));
             }
-            Event::StageFailed { stage, .. } => {
-                self.ended();
-                self.line(&format!("  {} {}", paint(STAGE, stage), paint(BAD, "failed")));
+            Event::StageFailed { message, .. } => {
+                self.ended(&name);
+                // Without a sweep the error stands at the end.
+                let why = if self.sweep { format!(": {message}") } else { String::new() };
+                self.line(&format!("  {told} {}{why}", paint(BAD, "failed")));
+            }
+            Event::StageRetried { left, pause, .. } => {
+                let words = format!("tries again in {} ({left} more tries after that)", seconds(*pause));
+                self.line(&format!("  {told} {}", paint(STALE, words)));
+            }
+            Event::StageSkipped { reason, .. } => {
+                self.line(&format!("  {told} {} {reason}", paint(STALE, "skipped:")));
+            }
+            Event::PointFinished { status, ended, points } => {
+                let style = if status == "done" { GOOD } else { BAD };
+                let point = self.point(&event.point);
+                self.line(&format!("{} {ended}/{points} {point}", paint(style, format!("point {status}"))));
             }
             Event::Warning { message } => self.line(&format!("  {} {message}", paint(STALE, "warning:"))),
-            Event::StageInterrupted { .. } | Event::RunFinished { .. } => self.ended(),
+            Event::StageInterrupted { .. } => self.ended(&name),
+            Event::RunFinished { .. } => {
+                for (_, running) in std::mem::take(&mut self.running) {
+                    running.bar.iter().for_each(ProgressBar::finish_and_clear);
+                }
+            }
             Event::CheckpointSaved { .. } => {}
         }
     }

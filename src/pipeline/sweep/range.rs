@@ -1,95 +1,25 @@
-//! Sweeps: `--over key=values` as the points of a grid.
+//! Values as one text: `0.3,0.5`, `1..5`, `0.1..0.9 step 0.1`.
 
-use super::change;
-use super::error::PipelineError;
-use super::file::Pipeline;
+use super::POINTS;
 
-/// The most points a sweep may have; beyond it something was mistyped.
-const POINTS: usize = 100_000;
-
-/// One point of a sweep.
-#[derive(Debug, Clone)]
-pub struct Point {
-    /// The swept parameters and their values; empty without a sweep.
-    pub label: Vec<(String, String)>,
-    /// The pipeline there.
-    pub pipeline: Pipeline,
-}
-
-/// A parameter and the values that it takes.
-#[derive(Debug, PartialEq, Eq)]
-struct Axis {
-    key: String,
-    values: Vec<String>,
-}
-
-impl Pipeline {
-    /// The points of a sweep over `key=a,b,c` or `key=1..5` (all combinations); the pipeline itself without one.
-    ///
-    /// # Errors
-    /// Values that the file could not have, a value or a key that stands twice, too many points.
-    pub fn points(&self, over: &[String]) -> Result<Vec<Point>, PipelineError> {
-        let mut labels: Vec<Vec<(String, String)>> = vec![Vec::new()];
-        let mut keys: Vec<String> = Vec::new();
-        let mut mistakes = Vec::new();
-        for text in over {
-            let axis = Axis::parse(text)?;
-            if keys.contains(&axis.key) {
-                let reason = format!("`{}` is swept twice; write all its values in one --over", axis.key);
-                return Err(change::unreadable("--over", text, reason));
-            }
-            if labels.len().saturating_mul(axis.values.len()) > POINTS {
-                let reason = format!("the sweep would have more than {POINTS} points");
-                return Err(change::unreadable("--over", text, reason));
-            }
-            // Each value by itself first, so that every mistake is told once.
-            for value in &axis.values {
-                let change = format!("{}={value}", axis.key);
-                mistakes.extend(change::apply("--over", &change, &mut self.clone())?);
-            }
-            let with = |label: &[(String, String)], value: &String| {
-                [label, &[(axis.key.clone(), value.clone())]].concat()
-            };
-            let grid = labels.iter().flat_map(|label| axis.values.iter().map(|value| with(label, value)));
-            labels = grid.collect();
-            keys.push(axis.key.clone());
+/// The values of a text.
+///
+/// # Errors
+/// An empty value, a range that cannot be, too many values.
+pub fn values(text: &str) -> Result<Vec<String>, String> {
+    let mut found: Vec<String> = Vec::new();
+    for (at, value) in split(text).into_iter().enumerate() {
+        if value.is_empty() {
+            return Err(format!("value {} is empty", at + 1));
         }
-        if !mistakes.is_empty() {
-            return Err(change::error(mistakes));
+        for value in expand(value)? {
+            found.push(value);
+            if found.len() > POINTS {
+                return Err(format!("the sweep would have more than {POINTS} points"));
+            }
         }
-        labels.into_iter().map(|label| self.at(label)).collect()
     }
-
-    fn at(&self, label: Vec<(String, String)>) -> Result<Point, PipelineError> {
-        let mut pipeline = self.clone();
-        for (key, value) in &label {
-            change::apply("--over", &format!("{key}={value}"), &mut pipeline)?;
-        }
-        Ok(Point { label, pipeline })
-    }
-}
-
-impl Axis {
-    fn parse(text: &str) -> Result<Self, PipelineError> {
-        let (key, values) = change::split("--over", text)?;
-        let fail = |reason: String| change::unreadable("--over", text, reason);
-        let mut found: Vec<String> = Vec::new();
-        for (at, value) in split(values).into_iter().enumerate() {
-            if value.is_empty() {
-                return Err(fail(format!("value {} is empty", at + 1)));
-            }
-            for value in expand(value).map_err(&fail)? {
-                found.push(value);
-                if found.len() > POINTS {
-                    return Err(fail(format!("the sweep would have more than {POINTS} points")));
-                }
-            }
-        }
-        if let Some(twice) = twice(&found) {
-            return Err(fail(format!("the value {twice} stands twice")));
-        }
-        Ok(Self { key: key.to_owned(), values: found })
-    }
+    Ok(found)
 }
 
 /// Splits at the commas that stand in no brackets and no quotes.
@@ -185,22 +115,12 @@ impl std::fmt::Display for Decimal {
     }
 }
 
-/// A value that stands twice, numbers compared as numbers.
-fn twice(values: &[String]) -> Option<&String> {
-    let key = |value: &String| match value.parse::<f64>() {
-        Ok(number) => format!("{number:?}"),
-        Err(_) => format!("'{}", value.trim_matches(['"', '\''])),
-    };
-    let mut seen = std::collections::HashSet::new();
-    values.iter().find(|value| !seen.insert(key(value)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn values(text: &str) -> Vec<String> {
-        Axis::parse(&format!("k={text}")).unwrap().values
+        super::values(text).unwrap()
     }
 
     #[test]

@@ -1,0 +1,137 @@
+//! `runner graph`: the stages, what they take from each other, and what is in the cache.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use clap::{Args, ValueEnum};
+use miette::Result;
+
+use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
+use super::open::Opened;
+use super::plan::headline;
+use super::style::{Cell, FAINT, REUSED, STAGE, STALE, columns};
+use crate::plan::{Graph, NodeId, Plan, Verdict};
+
+/// Show the stages, what they take from each other, and what is in the cache
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  runner graph pipelines/quickstart.toml
+  runner graph pipelines/quickstart.toml --over threshold-search.flops_ratio=0.3,0.5,0.7
+  runner graph pipelines/quickstart.toml --format mermaid > graph.mmd
+
+Of a sweep, a stage stands once, with the number of different pieces of work that its points need.
+GitHub and many editors draw the mermaid format where it stands in a ```mermaid block.")]
+pub struct GraphArgs {
+    #[command(flatten)]
+    pipeline: PipelineArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// How the graph is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Mermaid,
+}
+
+/// Prints the graph.
+pub fn run(args: &GraphArgs) -> Result<()> {
+    let mut opened = Opened::new(&args.pipeline, &args.cache)?;
+    let plan = opened.plan(&SelectionArgs::default())?;
+    let stages = stages(&opened.graph, &plan);
+    match args.format {
+        Format::Text => {
+            anstream::println!("{}", headline(&opened.name, &opened.graph, &plan));
+            anstream::print!("{}", text(&stages));
+        }
+        Format::Mermaid => anstream::print!("{}", mermaid(&stages)),
+    }
+    Ok(())
+}
+
+/// A stage of the file, over all points.
+#[derive(Debug, Default)]
+struct Stage {
+    name: String,
+    /// Different pieces of work.
+    works: BTreeSet<NodeId>,
+    /// How many of them are in the cache.
+    cached: usize,
+    /// Roles and the stages that fill them.
+    inputs: BTreeSet<(String, String)>,
+}
+
+impl Stage {
+    fn is_cached(&self) -> bool {
+        self.cached == self.works.len()
+    }
+
+    /// `cached`, `run`, or of a sweep `2 of 9 cached`.
+    fn state(&self) -> String {
+        match (self.cached, self.works.len()) {
+            (0, 1) => "run".to_owned(),
+            (1, 1) => "cached".to_owned(),
+            (0, many) => format!("{many} to run"),
+            (cached, many) => format!("{cached} of {many} cached"),
+        }
+    }
+}
+
+/// The stages of all points by name, inputs first.
+fn stages(graph: &Graph, plan: &Plan) -> Vec<Stage> {
+    let mut found: Vec<Stage> = Vec::new();
+    for point in &graph.points {
+        for (name, id) in &point.stages {
+            let at = found.iter().position(|stage| stage.name == *name).unwrap_or_else(|| {
+                found.push(Stage { name: name.clone(), ..Stage::default() });
+                found.len() - 1
+            });
+            let stage = &mut found[at];
+            if !stage.works.insert(*id) {
+                continue;
+            }
+            stage.cached += usize::from(matches!(plan.entry(*id).verdict, Verdict::Cached(_)));
+            for edge in &graph.node(*id).inputs {
+                let giver = point.stages.iter().find(|(_, node)| *node == edge.from);
+                let giver = giver.map_or(&graph.node(edge.from).name, |(name, _)| name);
+                stage.inputs.insert((edge.role.clone(), giver.clone()));
+            }
+        }
+    }
+    found
+}
+
+fn text(stages: &[Stage]) -> String {
+    let row = |stage: &Stage| {
+        let inputs: Vec<String> =
+            stage.inputs.iter().map(|(role, giver)| format!("{giver} ({role})")).collect();
+        let from = if inputs.is_empty() { String::new() } else { format!("<- {}", inputs.join(", ")) };
+        let style = if stage.is_cached() { REUSED } else { STALE };
+        vec![
+            Cell::left(&stage.name).style(STAGE),
+            Cell::left(stage.state()).style(style),
+            Cell::left(from).style(FAINT),
+        ]
+    };
+    columns(&stages.iter().map(row).collect::<Vec<_>>())
+}
+
+fn mermaid(stages: &[Stage]) -> String {
+    let mut text = String::from("flowchart TD\n");
+    // A stage may be called `end`, which mermaid reads as a word of its own.
+    let id = |name: &str| stages.iter().position(|stage| stage.name == name).map_or(0, |at| at + 1);
+    for stage in stages {
+        let class = if stage.is_cached() { "cached" } else { "stale" };
+        let (name, state) = (&stage.name, stage.state());
+        let _ = writeln!(text, "    s{}[\"{name}<br>{state}\"]:::{class}", id(name));
+    }
+    for stage in stages {
+        for (role, giver) in &stage.inputs {
+            let _ = writeln!(text, "    s{} -->|{role}| s{}", id(giver), id(&stage.name));
+        }
+    }
+    text + "    classDef cached fill:#d5f0e0,stroke:#2a7f4f,color:#10301f\n    classDef stale fill:#fdeecb,stroke:#b07b10,color:#3b2a05\n"
+}

@@ -1,0 +1,135 @@
+//! What a run came to where not all went well: what failed, why, what could not run for it, and how to see more.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::args::{CacheArgs, PipelineArgs};
+use super::style::{BAD, FAINT, STAGE, STALE, paint};
+use crate::engine::{EngineError, RunSummary};
+use crate::plan::{Graph, NodeId};
+use crate::report::format::{duration, plural};
+
+/// So many failures are told; `runner status` has the others.
+const TOLD: usize = 20;
+
+/// How much was done: `9 of 10 points, 38 ran, 6 from the cache, 1 failed, 3 skipped, 12 s`.
+pub fn counts(graph: &Graph, done: &RunSummary) -> String {
+    let mut words = Vec::new();
+    if graph.points.len() > 1 && !done.failures.is_empty() {
+        let bad = |id: &NodeId| {
+            done.skipped.contains_key(id) || done.failures.iter().any(|failure| failure.node == Some(*id))
+        };
+        let good = graph.points.iter().filter(|point| !point.stages.iter().any(|(_, id)| bad(id))).count();
+        words.push(format!("{good} of {} done", plural(graph.points.len(), "point")));
+    }
+    words.push(format!("{} ran, {} from the cache", done.ran, done.cached));
+    let failed = done.failures.iter().filter(|failure| failure.node.is_some()).count();
+    for (count, word) in [(failed, "failed"), (done.skipped.len(), "skipped")] {
+        if count > 0 {
+            words.push(format!("{count} {word}"));
+        }
+    }
+    words.push(duration(done.elapsed));
+    words.join(", ")
+}
+
+/// Every failure with its reason, what was skipped for it, and the command that shows its log.
+pub fn failures(graph: &Graph, done: &RunSummary, pipeline: &PipelineArgs, cache: &CacheArgs) -> String {
+    let mut text = String::from("\n");
+    for failure in done.failures.iter().take(TOLD) {
+        let name = match failure.node {
+            Some(id) => format!("{} {}", paint(STAGE, &graph.node(id).name), graph.common(id)),
+            None => paint(STAGE, "the run"),
+        };
+        let _ = writeln!(text, "  {} {}", paint(BAD, "failed"), name.trim_end());
+        let mut tell = |line: String| {
+            let _ = writeln!(text, "         {line}");
+        };
+        tell(reason(&failure.error));
+        if let Some(help) = miette::Diagnostic::help(&failure.error).or_else(|| help(&failure.error)) {
+            tell(paint(FAINT, help));
+        }
+        if let Some(id) = failure.node {
+            if let Some(skipped) = skipped(graph, done, id) {
+                tell(format!("{} {skipped}", paint(STALE, "skipped for it:")));
+            }
+            tell(paint(FAINT, log(graph, id, pipeline, cache)));
+        }
+    }
+    if done.failures.len() > TOLD {
+        let words =
+            format!("and {} more: runner status {}", done.failures.len() - TOLD, pipeline.pipeline.display());
+        let _ = writeln!(text, "  {words}");
+    }
+    text + "\n"
+}
+
+/// Why something failed, without the name of the stage, which stands before it.
+fn reason(error: &EngineError) -> String {
+    match error {
+        EngineError::Stage { source, .. } => crate::engine::chain(source),
+        error => crate::engine::chain(error),
+    }
+}
+
+fn help(error: &EngineError) -> Option<Box<dyn std::fmt::Display + '_>> {
+    match error {
+        EngineError::Stage { source, .. } => miette::Diagnostic::help(source),
+        _ => None,
+    }
+}
+
+/// The stages that were skipped for a node, by name.
+fn skipped(graph: &Graph, done: &RunSummary, because: NodeId) -> Option<String> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (id, _) in done.skipped.iter().filter(|(_, root)| **root == because) {
+        let name = graph.node(*id).name.as_str();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        *counts.entry(name).or_default() += 1;
+    }
+    let word = |name: &&str| match counts[name] {
+        1 => (*name).to_owned(),
+        count => format!("{name} ({count})"),
+    };
+    let words: Vec<String> = names.iter().map(word).collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// The command that shows the log of a node.
+fn log(graph: &Graph, id: NodeId, pipeline: &PipelineArgs, cache: &CacheArgs) -> String {
+    let mut words = vec![
+        "runner log".to_owned(),
+        quoted(&pipeline.pipeline.display().to_string()),
+        graph.node(id).name.clone(),
+    ];
+    let own = pipeline.changes.set.iter().cloned();
+    let point = graph.common_label(id).into_iter().map(|(key, value)| format!("{key}={value}"));
+    for set in own.chain(point) {
+        words.push(format!("--set {}", quoted(&set)));
+    }
+    if cache.cache != std::path::Path::new("cache") {
+        words.push(format!("--cache {}", quoted(&cache.cache.display().to_string())));
+    }
+    words.join(" ")
+}
+
+/// A word for a shell.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_a_shell_would_read_otherwise_is_quoted() {
+        assert_eq!(quoted("retrain.optimizer.lr=0.1"), "retrain.optimizer.lr=0.1");
+        assert_eq!(quoted("init.channels=[1,2]"), "'init.channels=[1,2]'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+    }
+}
