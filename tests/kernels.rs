@@ -321,3 +321,44 @@ fn the_fast_algorithm_stays_within_1e_4_of_double_precision_on_the_layers_of_a_v
         assert!(apart.into_iter().all(|apart| apart < 1e-5), "{inputs}x{side}x{side}: {apart:?}");
     }
 }
+
+#[test]
+fn operations_on_single_tensors_go_through_the_kernels_and_agree_with_the_portable_ones() {
+    let close = |name: &str, found: &Tensor, expected: &Tensor| {
+        assert_eq!(found.dims(), expected.dims(), "{name}");
+        let apart = apart(found, &double(expected));
+        assert!(apart < 1e-4, "{name}: {apart:.1e}");
+    };
+    for (side, pool) in [(1, Pool::None), (2, Pool::Max2), (4, Pool::None), (7, Pool::Max2)] {
+        let conv = Conv2d::new(random(&[5, 3, 3, 3], 1), 1).unwrap();
+        let (x, dy) = (random(&[4, 3, side, side], 2), random(&[4, 5, side, side], 3));
+        close("y", &conv.forward(&x).unwrap(), &conv.forward_portable(&x).unwrap());
+        close("dx", &conv.grad_input(&dy).unwrap(), &conv.grad_input_portable(&dy).unwrap());
+        close("dweight", &conv.grad_weight(&x, &dy).unwrap(), &conv.grad_weight_portable(&x, &dy).unwrap());
+        let [gamma, beta, gate] = [4, 5, 6].map(|seed| random(&[3], seed));
+        let op = BnAct { gamma: &gamma, beta: &beta, gate: Some(&gate), pool };
+        let ((y, stats), (expected, _)) = (op.train(&x).unwrap(), op.train_portable(&x).unwrap());
+        close("activation", &y, &expected);
+        let evaluated = op.eval(&x, &beta, &stats.var).unwrap();
+        close("evaluated", &evaluated, &op.apply_portable(&x, &beta, &stats.var).unwrap());
+        let dy = random(y.dims(), 7);
+        let (found, expected) =
+            (op.backward(&x, &stats, &dy).unwrap(), op.backward_portable(&x, &stats, &dy).unwrap());
+        close("dx of the activation", &found.dx, &expected.dx);
+        close("dgamma", &found.dgamma, &expected.dgamma);
+        close("dbeta", &found.dbeta, &expected.dbeta);
+        close("dgate", &found.dgate.unwrap(), &expected.dgate.unwrap());
+    }
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_errors() {
+    let conv = Conv2d::new(random(&[5, 3, 3, 3], 1), 1).unwrap();
+    assert!(conv.forward(&random(&[2, 4, 8, 8], 2)).unwrap_err().to_string().contains("3 channels, found 4"));
+    assert!(conv.grad_input(&random(&[2, 4, 8, 8], 2)).is_err());
+    assert!(conv.grad_weight(&random(&[2, 3, 8, 8], 2), &random(&[3, 5, 8, 8], 3)).is_err());
+    assert!(conv.grad_weight(&random(&[2, 3, 8, 8], 2), &random(&[2, 5, 7, 8], 3)).is_err());
+    assert!(Conv2d::new(random(&[5, 3, 3, 2], 1), 1).is_err());
+    let unpadded = Conv2d::new(random(&[5, 3, 3, 3], 1), 0).unwrap();
+    assert!(unpadded.forward(&random(&[2, 3, 2, 8], 2)).is_err(), "no room for the kernel");
+}

@@ -143,6 +143,8 @@ def main():
     if not given.no_layers:
         print()
         subprocess.run([*ours, "layers", str(given.threads)], check=True, cwd=ROOT)
+        print()
+        subprocess.run([*ours, "loop", str(given.threads)], check=True, cwd=ROOT)
 
 
 main()

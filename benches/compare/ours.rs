@@ -1,19 +1,27 @@
 //! Our side of the comparison: one kind of step, timed on request. `torch_side.py` beside it does the same for PyTorch.
 //!
 //! Builds the network, warms up, prints `ready`; then runs one step for every line on standard input and prints its
-//! seconds; at the end of the input it prints its peak memory in KiB. With `layers THREADS` it prints the table of layers instead.
+//! seconds; at the end of the input it prints its peak memory in KiB. With `layers THREADS` it prints the table of layers instead, with `loop
+//! THREADS` what the training loop spends on anything but its steps.
 
 use std::error::Error;
+use std::fs::File;
 use std::io::{BufRead, Write};
-use std::time::Instant;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
+use runner::data::{Augment, DataParams, load};
 use runner::network::{Arch, Model, NetworkSpec, initialise};
 use runner::ops::{
     Algorithm, Backend, BnAct, Conv2d, Convolved, Input, Pool, Reuse, Vectors, Wanted, cross_entropy,
 };
 use runner::prune::add_gates;
-use runner::train::{Objective, Optimizer, OptimizerParams, Sparsity, Trainee};
+use runner::train::{
+    Budget, EpochRecord, Host, HostError, Keep, Length, Objective, Optimizer, OptimizerParams, Progress, Run,
+    ScheduleParams, Sparsity, Trainee, train,
+};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -24,14 +32,16 @@ struct Case {
     batch: usize,
     work: String,
     threads: usize,
+    #[serde(default)]
+    conv: Algorithm,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let first = std::env::args().nth(1).ok_or("a case, as JSON")?;
-    if first == "layers" {
+    if first == "layers" || first == "loop" {
         let threads = std::env::args().nth(2).map_or(Ok(2), |threads| threads.parse())?;
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-        return layers();
+        return if first == "layers" { layers() } else { whole_loop() };
     }
     let case: Case = serde_json::from_str(&first)?;
     rayon::ThreadPoolBuilder::new().num_threads(case.threads).build_global()?;
@@ -43,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         (Objective::Weights { label_smoothing: 0.0 }, OptimizerParams::default())
     };
-    let model = Model::load(&network, &Device::Cpu)?;
+    let model = Model::load_on(&network, &Device::Cpu, &Backend::new(&Device::Cpu, case.conv))?;
     drop(network);
     let mut trainee = Trainee { model, optimizer: Optimizer::new(optimizer.clone()), objective };
     let [channels, height, width] = case.input;
@@ -140,5 +150,82 @@ fn layers() -> Result<(), Box<dyn Error>> {
             cell(backward(true)?, 2.0)
         );
     }
+    Ok(())
+}
+
+/// Keeps states in a file, as durably as the cache does.
+struct Disk {
+    path: PathBuf,
+    bytes: usize,
+    saves: u32,
+}
+
+impl Host for Disk {
+    fn checkpoint(&mut self, state: &[u8]) -> Result<(), HostError> {
+        let write = || {
+            let mut file = File::create(&self.path)?;
+            file.write_all(state)?;
+            file.sync_all()
+        };
+        write().map_err(|error| HostError(Box::new(error)))?;
+        (self.bytes, self.saves) = (state.len(), self.saves + 1);
+        Ok(())
+    }
+    fn resume(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+    fn progress(&mut self, _: Progress) {}
+    fn epoch(&mut self, _: &EpochRecord) {}
+    fn should_stop(&self) -> bool {
+        false
+    }
+}
+
+/// Retrains a VGG19 for some steps of the real loop: how long steps wait for their batches, and what a saved state costs.
+fn whole_loop() -> Result<(), Box<dyn Error>> {
+    const STEPS: u64 = 16;
+    let data = Arc::new(load(&DataParams { size: Some(32), ..DataParams::default() })?);
+    let network = initialise(&NetworkSpec::vgg(Arch::Vgg19, 64, 1.0, [1, 32, 32], 10)?, 0);
+    let folder = std::env::temp_dir().join(format!("runner-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let mut host = Disk { path: folder.join("state"), bytes: 0, saves: 0 };
+    let mut seconds = Vec::new();
+    let mut waited = Duration::ZERO;
+    for save_every in [Duration::MAX, Duration::ZERO] {
+        let run = Run {
+            data: &data,
+            train: (0..2048).collect(),
+            validation: Arc::from([]),
+            device: &Device::Cpu,
+            conv: Algorithm::Fast,
+            seed: 0,
+            batch_size: 128,
+            length: Length::Steps(STEPS),
+            objective: Objective::Weights { label_smoothing: 0.0 },
+            optimizer: &OptimizerParams::default(),
+            schedule: &ScheduleParams::default(),
+            augment: Some(Augment { crop_padding: 4, flip: true }),
+            keep: Keep::Last,
+            budget: Budget { save_every },
+        };
+        let start = Instant::now();
+        let trained = train(&run, &network, &mut host)?.ok_or("stopped")?;
+        seconds.push(start.elapsed().as_secs_f64());
+        if save_every == Duration::MAX {
+            waited = trained.waited;
+        }
+    }
+    std::fs::remove_dir_all(&folder)?;
+    let saved = (seconds[1] - seconds[0]) / f64::from(host.saves.max(1));
+    println!(
+        "full training of a VGG19, batch 128, {STEPS} steps in {:.2} s: steps waited {:.1} ms in all for their batches ({:.2}%); \
+         a saved state of {} MB costs {:.2} s, which is {:.1}% of the minute between two",
+        seconds[0],
+        waited.as_secs_f64() * 1000.0,
+        100.0 * waited.as_secs_f64() / seconds[0],
+        host.bytes / 1_000_000,
+        saved,
+        100.0 * saved / 60.0,
+    );
     Ok(())
 }

@@ -271,6 +271,11 @@ impl Activation {
     pub fn gradient(&self, dy: &Tensor) -> Result<Gradient> {
         let Held::Host(active) = &self.held else { return Ok(Gradient(Dy::Tensor(dy.clone()))) };
         let dy = HostMaps::from_tensor(&self.cpu()?.buffers, dy)?;
+        if (dy.batch, dy.channels, (dy.height, dy.width))
+            != (active.x.batch, active.x.channels, active.size())
+        {
+            bail!("a gradient of {} maps of {}x{} for other maps", dy.channels, dy.height, dy.width);
+        }
         self.gradient_of(active, active.size(), |image, pixels| pixels.copy_from_slice(dy.image(image)))
     }
 

@@ -258,7 +258,10 @@ impl Conv2d {
     ) -> Result<winograd::Gradients> {
         let (outputs, inputs, side, _) = self.weight.dims4()?;
         let y = &outgoing.active.x;
-        if source.channels() != inputs || y.channels != outputs || source.batch() != y.batch {
+        let reach = |size: usize| (size + 2 * self.padding + 1).checked_sub(side);
+        let (height, width) = source.size();
+        let fits = (reach(height), reach(width)) == (Some(y.height), Some(y.width));
+        if source.channels() != inputs || y.channels != outputs || source.batch() != y.batch || !fits {
             bail!(
                 "the gradient of {} maps does not belong to a convolution of {:?}",
                 y.channels,

@@ -111,6 +111,8 @@ pub struct Trained {
     pub last: Checkpoint,
     /// The figures of every epoch.
     pub history: Vec<EpochRecord>,
+    /// How long steps waited for their batches. Never part of a result.
+    pub waited: Duration,
 }
 
 /// Trains `network`, from the host's state if it has one. `None` if the host asked to stop; its state is saved then.
@@ -135,7 +137,8 @@ pub fn train(
     loop_.check_finite(&last)?;
     let best_epoch = loop_.figures.best_epoch.unwrap_or(loop_.epochs);
     let best = loop_.best.take().unwrap_or_else(|| last.clone());
-    Ok(Some(Trained { best, best_epoch, last, history: loop_.figures.history }))
+    let waited = loop_.waited;
+    Ok(Some(Trained { best, best_epoch, last, history: loop_.figures.history, waited }))
 }
 
 struct Loop<'a> {
@@ -149,6 +152,7 @@ struct Loop<'a> {
     saved: Instant,
     started: Instant,
     images: u64,
+    waited: Duration,
 }
 
 impl<'a> Loop<'a> {
@@ -191,6 +195,7 @@ impl<'a> Loop<'a> {
             saved: now,
             started: now,
             images: 0,
+            waited: Duration::ZERO,
         };
         if resumed {
             let done = loop_.figures.step;
@@ -218,7 +223,9 @@ impl<'a> Loop<'a> {
                 self.save(host)?;
                 return Ok(false);
             }
+            let asked = Instant::now();
             let Some(batch) = batches.next() else { return Err(TrainError::NoImages) };
+            self.waited += asked.elapsed();
             let lr = self.step(epoch, batch)?;
             if self.saved.elapsed() >= self.run.budget.save_every && self.figures.step < end {
                 self.save(host)?;

@@ -21,7 +21,7 @@ use super::{Cpu, Planes, Spread};
 const PIECE: usize = 768 << 10;
 
 /// Bytes of points that all threads work on at a time: they stay in the shared cache.
-const SHARED: usize = 12 << 20;
+const SHARED: usize = 16 << 20;
 
 /// Bytes of a kernel from which on it is read once for as many tiles as possible, by all threads together.
 const LARGE_KERNEL: usize = 3 << 20;
@@ -41,21 +41,20 @@ impl Cut {
     fn new(grid: Grid, bytes: usize, kernel: usize, batch: usize) -> Self {
         let image = grid.down * grid.across * bytes;
         if kernel >= LARGE_KERNEL || batch < 4 {
-            return Self {
-                images: (SHARED / image).clamp(1, batch.max(1)),
-                rows: grid.down,
-                spread: Spread::Parts,
-            };
+            return Self::shared(grid, bytes, batch);
         }
         let rows = (PIECE / (grid.across * bytes)).clamp(1, grid.down);
         let images = if rows < grid.down { 1 } else { (PIECE / image).clamp(1, batch) };
         Self { images, rows, spread: Spread::Pieces }
     }
 
-    /// For the gradient of a weight, whose sum over the batch is taken piece by piece.
+    /// Few pieces of equal size, whose parts all threads share. Gradients of weights are always cut like this: their sum over the
+    /// batch is taken piece by piece.
     fn shared(grid: Grid, bytes: usize, batch: usize) -> Self {
         let image = grid.down * grid.across * bytes;
-        Self { images: (SHARED / image).clamp(1, batch.max(1)), rows: grid.down, spread: Spread::Parts }
+        let most = (SHARED / image).clamp(1, batch.max(1));
+        let images = batch.div_ceil(batch.div_ceil(most).max(1)).max(1);
+        Self { images, rows: grid.down, spread: Spread::Parts }
     }
 }
 
