@@ -3,11 +3,10 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::Cpu;
+use super::back::{Differentiate, GradientSums, Pair, Slopes};
 use super::gemm::padded;
 use super::maps::HostMaps;
-use super::norm::{
-    Activate, Differentiate, Figures, GradientSums, Pair, Slopes, clear_border, moments, pooled,
-};
+use super::norm::{Activate, Figures, clear_border, moments, pooled};
 use super::points::Frame;
 use crate::ops::{BatchStats, Pool};
 

@@ -20,9 +20,13 @@
 //! | `kernels` | weights in the form that products want |
 //! | `winograd` | 3x3 convolutions and both gradients, by points |
 //! | `direct` | any convolution and both gradients, by patches |
-//! | `norm` | batch norm, gate, ReLU and pool of an image, and their sums |
+//! | `cut` | how a batch is cut into pieces |
+//! | `norm` | batch norm, gate, ReLU and pool of an image, and the sums over it |
+//! | `back` | the way back through them |
 
+pub mod back;
 pub mod buffers;
+pub mod cut;
 pub mod direct;
 pub mod gemm;
 pub mod kernels;

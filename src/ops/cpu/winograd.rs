@@ -9,6 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::buffers::Buffer;
+use super::cut::Cut;
 use super::gemm::{Left, Product, Right, padded};
 use super::kernels::{Kernels, gradient_from_points};
 use super::layer::{Active, Gradient, Outgoing, Sums};
@@ -16,47 +17,6 @@ use super::maps::HostMaps;
 use super::points::{Forward, Frame, FromPoints, Grid, Input, Output, ToPoints};
 use super::tile::Tile;
 use super::{Cpu, Planes, Spread};
-
-/// Bytes of points that a thread works on at a time: they stay in its own cache.
-const PIECE: usize = 768 << 10;
-
-/// Bytes of points that all threads work on at a time: they stay in the shared cache.
-const SHARED: usize = 16 << 20;
-
-/// Bytes of a kernel from which on it is read once for as many tiles as possible, by all threads together.
-const LARGE_KERNEL: usize = 3 << 20;
-
-/// How a batch is cut. It follows from shapes alone.
-#[derive(Debug, Clone, Copy)]
-struct Cut {
-    /// Images of a piece.
-    images: usize,
-    /// Rows of tiles of a block; all, where a piece has several images.
-    rows: usize,
-    spread: Spread,
-}
-
-impl Cut {
-    /// For images of `grid` tiles with `bytes` bytes of points a tile.
-    fn new(grid: Grid, bytes: usize, kernel: usize, batch: usize) -> Self {
-        let image = grid.down * grid.across * bytes;
-        if kernel >= LARGE_KERNEL || batch < 4 {
-            return Self::shared(grid, bytes, batch);
-        }
-        let rows = (PIECE / (grid.across * bytes)).clamp(1, grid.down);
-        let images = if rows < grid.down { 1 } else { (PIECE / image).clamp(1, batch) };
-        Self { images, rows, spread: Spread::Pieces }
-    }
-
-    /// Few pieces of equal size, whose parts all threads share. Gradients of weights are always cut like this: their sum over the
-    /// batch is taken piece by piece.
-    fn shared(grid: Grid, bytes: usize, batch: usize) -> Self {
-        let image = grid.down * grid.across * bytes;
-        let most = (SHARED / image).clamp(1, batch.max(1));
-        let images = batch.div_ceil(batch.div_ceil(most).max(1)).max(1);
-        Self { images, rows: grid.down, spread: Spread::Parts }
-    }
-}
 
 /// Points of the tiles of a block: for each point, tiles x channels.
 struct Points {
