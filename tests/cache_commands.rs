@@ -313,6 +313,37 @@ fn beside_running_runners_nothing_that_comes_and_goes_is_found_damaged() {
 }
 
 #[test]
+fn killed_runs_leave_nothing_damaged_and_nothing_that_gc_does_not_clear() {
+    let folder = quick();
+    succeeds(folder.path(), "whole", &["run", "p.toml", "--quiet"]);
+    for pause in [5, 30, 70, 120, 200, 300] {
+        let mut run = runner(folder.path(), "c", &["run", "p.toml", "--quiet"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(pause));
+        // SIGKILL: nothing of ours runs after it.
+        run.kill().unwrap();
+        run.wait().unwrap();
+        succeeds(folder.path(), "c", &["cache", "verify"]);
+    }
+    // What a runner leaves that dies between its objects and their record, or while it writes or holds a lock.
+    let (root, store) = (folder.path().join("c"), Store::open(&folder.path().join("c")).unwrap());
+    store.put(b"of no record").unwrap();
+    fs::write(root.join("tmp/.tmpAbCdEf"), "half").unwrap();
+    fs::write(root.join(format!("locks/{}", work(1))), "process 1 on nowhere\n").unwrap();
+    succeeds(folder.path(), "c", &["run", "p.toml", "--quiet"]);
+    succeeds(folder.path(), "c", &["cache", "verify"]);
+    succeeds(folder.path(), "c", &["cache", "gc"]);
+    assert_eq!(objects(folder.path(), "c"), objects(folder.path(), "whole"));
+    assert!(files(&root, "tmp").is_empty() && files(&root, "partial").is_empty());
+    let mut locks: Vec<String> = files(&root, "locks")
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    locks.retain(|name| !["writing", "visits", "data-hashes"].contains(&name.as_str()));
+    assert!(locks.is_empty(), "{locks:?}");
+    assert!(succeeds(folder.path(), "c", &["run", "p.toml"]).contains("0 ran, 6 from the cache"));
+}
+
+#[test]
 fn gc_keeps_what_is_pinned_with_all_that_led_to_it() {
     let made = Made::new();
     made.said(&["pin", "other", "retrain"]);

@@ -51,7 +51,8 @@ Examples:
   runner show pipelines/quickstart.toml retrain         what a stage gave, and where it came from
   runner run P.toml --set threshold-search.flops_ratio=0.3
   runner run P.toml --over threshold-search.flops_ratio=0.3,0.5,0.7
-  runner data fetch cifar10                             download a data set";
+  runner data fetch cifar10                             download a data set
+  runner cache ls                                       what the cache holds";
 
 #[derive(Debug, Subcommand)]
 enum Command {

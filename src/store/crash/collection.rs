@@ -129,3 +129,19 @@ fn a_power_cut_at_any_moment_of_a_collection_brings_no_record_back_without_its_o
     assert!(journal.len() > start.get() + 10, "{journal:?}");
     cut_power_everywhere(base.path(), &journal, &[], start.get(), &|root, _, what| holds(root, what));
 }
+
+#[test]
+fn where_there_are_no_locks_runs_go_on_and_collection_refuses() {
+    let base = folder();
+    let store = Store::open(base.path()).unwrap();
+    fill(&store);
+    let unsupported = |change: Change<'_>| match change {
+        Change::Lock(_) => Err(io::ErrorKind::Unsupported.into()),
+        _ => Ok(()),
+    };
+    with_probe(unsupported, || {
+        store.visit(&mut || panic!("nobody collects")).unwrap();
+        let refused = store.alone(&mut |_| panic!("nobody is here"));
+        assert!(matches!(refused, Err(StoreError::NoLocks { .. })), "{refused:?}");
+    });
+}

@@ -73,10 +73,13 @@ impl Store {
             checked.files += 1;
             checked.bytes += found.bytes;
             if let Some(damage) = damage {
-                if let Place::Object(hash) = found.place {
+                let finding = self.finding(found.place, &found.path, damage, repair)?;
+                // One that was not moved has been made whole by a runner meanwhile.
+                let is_damaged = repair == Repair::No || finding.moved_to.is_some() || finding.left.is_some();
+                if let (Place::Object(hash), true) = (found.place, is_damaged) {
                     damaged.insert(hash);
                 }
-                checked.findings.push(self.finding(found.place, &found.path, damage, repair)?);
+                checked.findings.push(finding);
             }
         }
         for (path, fingerprint, outputs) in records {
