@@ -15,6 +15,7 @@ mod open;
 mod plan;
 mod progress;
 mod run;
+mod runs;
 mod schema;
 mod show;
 mod status;
@@ -66,6 +67,8 @@ enum Command {
     Table(table::TableArgs),
     /// List and download data sets
     Data(data::DataArgs),
+    /// List the runs of a cache, or show one: command, machine, points, work
+    Runs(runs::RunsArgs),
     /// Show how every stage stands: cached, stale, interrupted, running
     Status(status::StatusArgs),
     /// Show what happened in a stage: epochs, checkpoints, resumes, failures
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Graph(args) => graph::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Data(args) => data::run(&args),
+        Command::Runs(args) => runs::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Status(args) => status::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Log(args) => log::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Show(args) => show::run(&args).map(|()| ExitCode::SUCCESS),

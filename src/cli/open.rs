@@ -17,6 +17,8 @@ pub struct Opened {
     pub name: String,
     /// The identity of the file, under which its last runs are remembered.
     pub identity: String,
+    /// The file as it is.
+    pub file: String,
     /// All its work.
     pub graph: Graph,
     /// The results.
@@ -37,7 +39,8 @@ impl Opened {
         let store = Store::open(&cache.cache)?;
         let data = DataIdentities::new(Some(store.data_memo()));
         let identity = identity(&pipeline.pipeline)?;
-        Ok(Self { name: loaded.name, identity, graph, store, data })
+        let file = loaded.text().to_owned();
+        Ok(Self { name: loaded.name, identity, file, graph, store, data })
     }
 
     /// Compares the graph with the store.

@@ -9,11 +9,13 @@ use miette::{IntoDiagnostic, Result};
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::progress::{Json, Quiet, Terminal};
+use super::runs::Kept;
 use super::style::{BAD, GOOD, paint};
 use super::{FAILURE, summary, sweep};
 use crate::engine::{
     DeviceChoice, Event, Options, Place, Reporter, RunSummary, Stamped, Status, StopFlag, execute,
 };
+use crate::store::StoreError;
 
 /// Run the stages of a pipeline that are stale
 #[derive(Debug, Args)]
@@ -112,9 +114,28 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     for message in warnings {
         reporter.report(&Stamped::now(Event::Warning { message }));
     }
+    // A run that finds everything in the cache leaves no trace.
+    let kept = if plan.to_run() > 0 { keep(Kept::begin(&opened, &plan), reporter.as_mut()) } else { None };
     let done = execute(&opened.graph, &plan, &opened.store, &mut opened.data, &options, reporter.as_mut());
+    if let Some(kept) = kept {
+        keep(kept.end(&opened, &done), reporter.as_mut());
+    }
     drop(reporter);
     end(args, &opened, done, &stop)
+}
+
+/// A run whose record cannot be kept is a run all the same; a cache that can only be read needs no word.
+fn keep<T>(kept: Result<T, StoreError>, reporter: &mut dyn Reporter) -> Option<T> {
+    match kept {
+        Ok(kept) => Some(kept),
+        Err(error) => {
+            if !error.is_read_only() {
+                let message = format!("the run is not recorded: {}", crate::engine::chain(&error));
+                reporter.report(&Stamped::now(Event::Warning { message }));
+            }
+            None
+        }
+    }
 }
 
 /// What is said at the end, and the exit code.

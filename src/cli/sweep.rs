@@ -22,7 +22,7 @@ pub fn counts(graph: &Graph, done: &RunSummary) -> String {
         let good = graph.points.iter().filter(|point| !point.stages.iter().any(|(_, id)| bad(id))).count();
         words.push(format!("{good} of {} done", plural(graph.points.len(), "point")));
     }
-    words.push(format!("{} ran, {} from the cache", done.ran, done.cached));
+    words.push(format!("{} ran, {} from the cache", done.ran.len(), done.cached));
     let failed = done.failures.iter().filter(|failure| failure.node.is_some()).count();
     for (count, word) in [(failed, "failed"), (done.skipped.len(), "skipped")] {
         if count > 0 {

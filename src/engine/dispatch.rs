@@ -182,11 +182,12 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
         } else {
             Status::Failed
         };
-        let ran = self.ran.iter().filter(|ran| **ran).count();
+        let ran = self.ran.iter().enumerate().filter(|(_, ran)| **ran).map(|(at, _)| NodeId(at));
+        let ran: Vec<NodeId> = ran.collect();
         RunSummary {
             status,
+            cached: self.records.iter().flatten().count() - ran.len(),
             ran,
-            cached: self.records.iter().flatten().count() - ran,
             skipped: skipped.collect(),
             records: std::mem::take(&mut self.records),
             failures: std::mem::take(&mut self.failures),

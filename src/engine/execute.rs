@@ -104,8 +104,8 @@ pub struct RunSummary {
     pub status: Status,
     /// The record of every node that has a result.
     pub records: Vec<Option<Record>>,
-    /// Stages that ran.
-    pub ran: usize,
+    /// The nodes that ran, in order.
+    pub ran: Vec<NodeId>,
     /// Stages whose result was in the cache.
     pub cached: usize,
     /// What failed, in the order in which it did.
@@ -172,7 +172,7 @@ pub fn execute(
         };
         dispatcher.tell(Event::RunFinished {
             status: word.to_owned(),
-            ran: summary.ran,
+            ran: summary.ran.len(),
             cached: summary.cached,
             failed: summary.failures.iter().filter(|failure| failure.node.is_some()).count(),
             skipped: summary.skipped.len(),

@@ -125,6 +125,11 @@ fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineErro
 }
 
 impl Pipeline {
+    /// The file as it was read.
+    pub fn text(&self) -> &str {
+        &self.source.text
+    }
+
     /// A mistake that only a stage (or `data`) can find, at its place in the file or on the command line.
     pub fn error_at(&self, stage: &str, key: &str, message: String, help: &str) -> PipelineError {
         let places = if stage == "data" {

@@ -120,10 +120,10 @@ pub fn reference(catalog: &Catalog) -> String {
 /// A stage of this kind with every default written out; its inputs come from the kinds before it.
 pub fn example(catalog: &Catalog, kind: &KindSchema) -> String {
     let mut text = format!("[[stage]]\nkind = \"{}\"\n", kind.name);
-    // A kind that needs none of its inputs alone needs one of them.
-    let none = kind.inputs.iter().all(|input| !input.required);
-    let shown = kind.inputs.iter().enumerate().filter(|(at, input)| input.required || (none && *at == 0));
-    for (_, input) in shown {
+    let required = kind.inputs.iter().filter(|input| input.required);
+    // Where no input must be there, the kind needs one or the other.
+    let either = kind.inputs.iter().take(usize::from(required.clone().next().is_none()));
+    for input in required.chain(either) {
         let before = catalog.kinds.iter().take_while(|other| other.name != kind.name);
         let gives = |other: &&KindSchema| other.outputs.iter().any(|o| o.artifact == input.artifact);
         if let Some(giver) = before.filter(gives).last() {

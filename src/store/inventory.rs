@@ -103,6 +103,7 @@ impl Store {
                 }
                 Place::Lock
                 | Place::Temporary
+                | Place::Manifest
                 | Place::Memo
                 | Place::Quarantined
                 | Place::Note

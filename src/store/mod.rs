@@ -9,6 +9,7 @@
 //!   runs/<hash>.json                what a run used
 //!   pins/<fingerprint>.json         what is always kept
 //!   logs/<fingerprint>.jsonl        the events of a stage's runs
+//!   manifests/<id>.json             what a run was asked for and what it came to
 //!   locks/<fingerprint>             held while a stage runs
 //!   quarantine/                     what was found damaged
 //!   tmp/                            files being written
@@ -37,6 +38,7 @@ mod partial;
 mod pins;
 mod records;
 mod rooms;
+mod runs;
 mod sealed;
 mod verify;
 mod visit;
@@ -52,6 +54,7 @@ pub use objects::ObjectHash;
 pub use partial::{History, Partial};
 pub use records::Lookup;
 pub use rooms::{Found, Place};
+pub use runs::{RunRecord, RunStage};
 pub use verify::{Broken, Checked, Damage, Finding, Repair};
 pub use visit::{Alone, Visit};
 

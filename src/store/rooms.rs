@@ -26,6 +26,8 @@ pub enum Place {
     Pin(Fingerprint),
     /// What a run used.
     Run,
+    /// What a run was asked for and what it came to.
+    Manifest,
     /// The events of a stage.
     Log(Fingerprint),
     /// A lock.
@@ -43,8 +45,8 @@ pub enum Place {
 }
 
 /// The folders of a cache.
-const ROOMS: [&str; 9] =
-    ["objects", "records", "partial", "last", "pins", "runs", "logs", "locks", "quarantine"];
+const ROOMS: [&str; 10] =
+    ["objects", "records", "partial", "last", "pins", "runs", "manifests", "logs", "locks", "quarantine"];
 
 /// A file of a cache.
 #[derive(Debug, Clone)]
@@ -161,6 +163,7 @@ fn place(room: &str, inner: &Path) -> Place {
             ("last", [_, name]) if name.ends_with(".json") => Place::Last,
             ("pins", [name]) => Place::Pin(named(name.strip_suffix(".json")?)?),
             ("runs", [name]) => named::<Fingerprint>(name.strip_suffix(".json")?).map(|_| Place::Run)?,
+            ("manifests", [name]) if name.ends_with(".json") => Place::Manifest,
             ("logs", [name]) => Place::Log(named(name.strip_suffix(".jsonl")?)?),
             ("locks", ["writing" | "visits" | "data-hashes"]) => Place::Lock,
             ("locks", [name]) => named::<Fingerprint>(name).map(|_| Place::Lock)?,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::{Damage, Found, LastRun, Look, ObjectHash, Pin, Place, Record, RunNote};
+use super::{Damage, Found, LastRun, Look, ObjectHash, Pin, Place, Record, RunNote, RunRecord};
 use crate::fingerprint::Fingerprint;
 use crate::store::error::forbidden;
 use crate::store::partial::{HASH, MAGIC};
@@ -24,6 +24,7 @@ pub fn look(found: &Found) -> Look {
         Place::Last => json::<LastRun>(&found.path, |_| true),
         Place::Pin(fingerprint) => json::<Pin>(&found.path, |pin| pin.fingerprint == fingerprint),
         Place::Run => json::<RunNote>(&found.path, |_| true),
+        Place::Manifest => json::<RunRecord>(&found.path, |_| true),
         Place::Memo => json::<serde_json::Value>(&found.path, |_| true),
         Place::Log(_) => log(&found.path),
         Place::Foreign => Ok(foreign(&found.path)),

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use super::formats::{LastRun, Pin, Record, RunNote};
 use super::rooms::{Found, Place};
+use super::runs::RunRecord;
 use super::{ObjectHash, Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
