@@ -415,9 +415,13 @@ fn gc_keeps_young_states_and_removes_old_ones_and_those_of_work_that_is_done() {
         made.store().append_log(&work(number), "{}").unwrap();
     }
     age(&made.root().join(format!("partial/{}", work(62))), 31);
+    // One that was saved after the result belongs to a forced run that was interrupted.
+    made.store().save_partial(&work(20), &history, b"state").unwrap();
+    age(&made.root().join(format!("partial/{}", work(10))), 1);
     age(&made.root().join(format!("logs/{}.jsonl", work(62))), 31);
     made.said(&["gc", "--older-than", "9000d"]);
-    assert_eq!(files(&made.root(), "partial"), [made.root().join(format!("partial/{}", work(61)))]);
+    let young = [20, 61].map(|number| made.root().join(format!("partial/{}", work(number))));
+    assert_eq!(files(&made.root(), "partial"), young);
     assert_eq!(made.left(), [10, 20, 30, 40]);
     made.said(&["gc", "--older-than", "9000d", "--partials", "0s"]);
     assert!(files(&made.root(), "partial").is_empty());

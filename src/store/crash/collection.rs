@@ -27,6 +27,8 @@ fn result(store: &Store, work: Fingerprint, contents: &[&[u8]], input: Option<&[
 }
 
 fn fill(store: &Store) {
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
+    store.save_partial(&GONE[0], &history, b"done since").unwrap();
     result(store, GONE[0], &[b"old", b"older"], None);
     result(store, GONE[1], &[b"old", b"shared"], None);
     result(store, GONE[2], &[], None);
@@ -34,8 +36,6 @@ fn fill(store: &Store) {
     result(store, PINNED, &[b"shared", b"own"], Some(b"source"));
     store.pin(&PINNED).unwrap();
     store.put(b"of no result").unwrap();
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
-    store.save_partial(&GONE[0], &history, b"done since").unwrap();
     store.append_log(&GONE[0], "{}").unwrap();
     store.note_run("pipeline", "small", GONE).unwrap();
 }

@@ -145,7 +145,8 @@ impl<'a> Planner<'a> {
         self.plan.objects.push(OldObject { object, bytes, named });
     }
 
-    /// States of work that is done, and old ones of work that nobody asked to keep.
+    /// States of work that was done after them, and old ones of work that nobody asked to keep. A state that was saved
+    /// after the result is that of a run which makes it anew, by force.
     fn partials(&mut self) {
         for (fingerprint, held) in &self.inventory.partials {
             let is_asked_for = match &self.policy.keep {
@@ -154,21 +155,21 @@ impl<'a> Planner<'a> {
             };
             let is_pinned = self.inventory.pins.contains_key(fingerprint);
             let is_old = self.is_older(held.modified, self.policy.partials);
-            if self.is_done(fingerprint) || is_old && !is_asked_for && !is_pinned {
+            if self.is_done(fingerprint, held) || is_old && !is_asked_for && !is_pinned {
                 self.plan.after -= held.bytes;
                 self.plan.partials.push(file(held));
             }
         }
     }
 
-    fn is_done(&self, fingerprint: &Fingerprint) -> bool {
+    fn is_done(&self, fingerprint: &Fingerprint, state: &Held) -> bool {
         let is_there = |object: ObjectHash, bytes: u64| {
             self.inventory.objects.get(&object).is_some_and(|held| held.bytes == bytes)
         };
-        self.inventory
-            .work
-            .get(fingerprint)
-            .is_some_and(|work| work.record.outputs.values().all(|entry| is_there(entry.object, entry.bytes)))
+        self.inventory.work.get(fingerprint).is_some_and(|work| {
+            let mut outputs = work.record.outputs.values();
+            state.modified <= work.held.modified && outputs.all(|entry| is_there(entry.object, entry.bytes))
+        })
     }
 
     /// Logs of work that goes, old ones of work that never ended, and of runs those of which nothing is left.
