@@ -69,6 +69,10 @@ fn killed_at_any_moment_a_run_ends_with_the_same_results() {
         killed += u32::from(!run.wait().unwrap().success());
         succeeds(folder.path(), &cache, &["run", "p.toml", "--quiet"]);
         assert!(results(folder.path(), &cache) == whole, "killed after {pause:?} of {length:?}");
+        succeeds(folder.path(), &cache, &["cache", "verify"]);
+        // Killed between the record and the removal of its state, a run leaves that state: it is in nobody's way.
+        succeeds(folder.path(), &cache, &["cache", "gc"]);
+        assert!(results(folder.path(), &cache) == whole, "collected after {pause:?} of {length:?}");
         assert!(files(&folder.path().join(&cache), "partial").is_empty());
         fs::remove_dir_all(folder.path().join(cache)).unwrap();
     }
