@@ -110,3 +110,18 @@ fn a_forced_run_that_is_interrupted_goes_on_where_it_stopped() {
     assert_eq!(binary::objects(folder.path(), "c"), whole);
     assert!(!begun(), "a finished run leaves no state");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_or_closed_standard_output_is_no_panic() {
+    let folder = folder();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = runner(folder.path(), "c", &["plan", "p.toml"]).stdout(full).output().unwrap();
+    let error = text(&output).1;
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.starts_with("standard output cannot be written: "), "{error}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = runner(folder.path(), "c", &["plan", "p.toml"]).stdout(writer).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output).1);
+}

@@ -52,11 +52,11 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let done = store.export(&work, &args.to, replace)?;
     if args.json {
         let whole = json!({ "to": args.to, "work": work, "bytes": done.bytes, "objects": done.objects });
-        anstream::println!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
+        say!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
         return Ok(());
     }
     let (records, objects) = (plural(done.records, "result"), plural(done.objects, "object"));
     let size = bytes(done.bytes);
-    anstream::println!("{} {records}, {objects}, {size} to {}", paint(GOOD, "exported:"), args.to.display());
+    say!("{} {records}, {objects}, {size} to {}", paint(GOOD, "exported:"), args.to.display());
     Ok(())
 }

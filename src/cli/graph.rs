@@ -44,10 +44,10 @@ pub fn run(args: &GraphArgs) -> Result<()> {
     let stages = stages(&opened.graph, &plan);
     match args.format {
         Format::Text => {
-            anstream::println!("{}", headline(&opened.name, &opened.graph, &plan));
-            anstream::print!("{}", text(&stages));
+            say!("{}", headline(&opened.name, &opened.graph, &plan));
+            say_all!("{}", text(&stages));
         }
-        Format::Mermaid => anstream::print!("{}", mermaid(&stages)),
+        Format::Mermaid => say_all!("{}", mermaid(&stages)),
     }
     Ok(())
 }

@@ -36,11 +36,11 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     let (store, _visit) = visited(&args.cache)?;
     let done = store.import(&args.from)?;
     if args.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&done).into_diagnostic()?);
+        say!("{}", serde_json::to_string_pretty(&done).into_diagnostic()?);
         return Ok(());
     }
     let objects = format!("{}, {}", plural(done.objects, "object"), bytes(done.bytes));
-    anstream::println!(
+    say!(
         "{} {} new, {} there already, with {objects}",
         paint(GOOD, "imported:"),
         plural(done.new.len(), "result"),

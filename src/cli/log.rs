@@ -63,11 +63,11 @@ pub fn run(args: &LogArgs) -> Result<()> {
         let node = opened.graph.node(*id);
         if nodes.len() > 1 && !args.json {
             let points = super::plan::points(&opened.graph, node);
-            anstream::println!("{}{}", paint(STAGE, &args.stage), paint(FAINT, points));
+            say!("{}{}", paint(STAGE, &args.stage), paint(FAINT, points));
         }
         let Some(work) = work(&opened, &plan, node, plan.entry(*id).fingerprint, args)? else {
             if !args.json {
-                anstream::println!("{} has never run", args.stage);
+                say!("{} has never run", args.stage);
             }
             continue;
         };
@@ -108,7 +108,7 @@ fn work(
                     args.stage,
                     last.fingerprint.short()
                 );
-                anstream::println!("{}", paint(STALE, words));
+                say!("{}", paint(STALE, words));
             }
             return Ok(Some(last.fingerprint));
         }
@@ -153,7 +153,7 @@ impl Show<'_> {
                 Some(holder) => paint(STALE, format!("  running by {holder}")),
                 None => paint(BAD, "  ended without a word: killed?"),
             };
-            anstream::println!("{words}");
+            say!("{words}");
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Show<'_> {
         for line in new[..end].lines() {
             let event = serde_json::from_str::<Stamped>(line);
             if self.json {
-                anstream::println!("{line}");
+                say!("{line}");
             }
             match event {
                 Ok(event) => {
@@ -190,7 +190,7 @@ impl Show<'_> {
     fn print(&self, lines: &[String]) {
         if !self.json {
             for line in lines {
-                anstream::println!("{line}");
+                say!("{line}");
             }
         }
     }

@@ -3,6 +3,9 @@
 //! A command turns arguments into calls of the rooms below and results into text. Results go to
 //! standard output, progress and errors to standard error, so that output can be piped.
 
+#[macro_use]
+mod output;
+
 mod args;
 mod cache;
 mod completions;

@@ -37,14 +37,14 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     let plan = opened.plan(&args.selection)?;
     if args.json {
         let text = serde_json::to_string_pretty(&as_json(&opened.graph, &plan)).into_diagnostic()?;
-        anstream::println!("{text}");
+        say!("{text}");
         return Ok(());
     }
-    anstream::println!("{}", headline(&opened.name, &opened.graph, &plan));
+    say!("{}", headline(&opened.name, &opened.graph, &plan));
     if opened.graph.nodes.len() <= LISTED {
         let width = opened.graph.nodes.iter().map(|node| node.name.len()).max().unwrap_or(0);
         for (id, node) in opened.graph.iter() {
-            anstream::println!("{}", line(&opened.graph, node, plan.entry(id), width));
+            say!("{}", line(&opened.graph, node, plan.entry(id), width));
         }
     }
     Ok(())

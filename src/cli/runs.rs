@@ -46,11 +46,11 @@ pub fn run(args: &RunsArgs) -> Result<()> {
             .into_iter()
             .map(|(id, run)| Ok((id, serde_json::to_value(run).into_diagnostic()?)))
             .collect::<Result<_>>()?;
-        anstream::println!("{}", serde_json::to_string_pretty(&runs).into_diagnostic()?);
+        say!("{}", serde_json::to_string_pretty(&runs).into_diagnostic()?);
     } else if args.run.is_some() {
-        runs.iter().for_each(|(id, run)| anstream::print!("{}", one(id, run)));
+        runs.iter().for_each(|(id, run)| say_all!("{}", one(id, run)));
     } else {
-        anstream::print!("{}", columns(&runs.iter().map(|(id, run)| row(id, run)).collect::<Vec<_>>()));
+        say_all!("{}", columns(&runs.iter().map(|(id, run)| row(id, run)).collect::<Vec<_>>()));
     }
     Ok(())
 }

@@ -20,10 +20,10 @@ pub struct SchemaArgs {
 pub fn run(args: &SchemaArgs) -> Result<()> {
     let catalog = stages::catalog();
     if args.markdown {
-        anstream::print!("{}", pipeline::reference(&catalog));
+        say_all!("{}", pipeline::reference(&catalog));
     } else {
         let text = serde_json::to_string_pretty(&pipeline::schema(&catalog)).into_diagnostic()?;
-        anstream::println!("{text}");
+        say!("{text}");
     }
     Ok(())
 }

@@ -46,10 +46,10 @@ pub fn run(args: &StatusArgs) -> Result<()> {
             "states": states,
             "stages": stages,
         });
-        anstream::println!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
+        say!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
         return Ok(());
     }
-    anstream::println!("{}", headline(&opened.name, &opened.graph, &states));
+    say!("{}", headline(&opened.name, &opened.graph, &states));
     let rows: Vec<Vec<Cell>> = opened
         .graph
         .nodes
@@ -57,7 +57,7 @@ pub fn run(args: &StatusArgs) -> Result<()> {
         .zip(&stages)
         .map(|(node, found)| row(found, points(&opened.graph, node)))
         .collect();
-    anstream::print!("{}", columns(&rows));
+    say_all!("{}", columns(&rows));
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub fn print(graph: &Graph, store: &Store, records: &[Option<Record>], pipeline:
         for (option, texts) in [("--set", &changes.set), ("--over", &changes.over)] {
             texts.iter().for_each(|text| command += &format!(" {option} {}", quoted(text)));
         }
-        anstream::println!("{}", paint(FAINT, format!("{command} shows the results")));
+        say!("{}", paint(FAINT, format!("{command} shows the results")));
         return;
     }
     let mut any = None;
@@ -33,16 +33,16 @@ pub fn print(graph: &Graph, store: &Store, records: &[Option<Record>], pipeline:
         if summary.networks.is_empty() {
             continue;
         }
-        anstream::println!();
+        say!();
         if !point.label.is_empty() {
-            anstream::println!("{}", paint(STAGE, point.name()));
+            say!("{}", paint(STAGE, point.name()));
         }
-        anstream::print!("{}", text(&summary, store));
+        say_all!("{}", text(&summary, store));
         any = summary.networks.last().map(|row| row.object.to_string());
     }
     if let Some(hash) = any.as_deref().and_then(|hash| hash.get(..12)) {
         let words = format!("runner show {hash} shows its tensors and where it came from");
-        anstream::println!("\n{}", paint(FAINT, words));
+        say!("\n{}", paint(FAINT, words));
     }
 }
 

@@ -99,15 +99,14 @@ pub fn run(args: &TableArgs) -> Result<()> {
     let metrics: Vec<Metric> =
         if args.metric.is_empty() { SHOWN.to_vec() } else { args.metric.iter().map(|f| f.0).collect() };
     match args.format {
-        Format::Json => anstream::println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?),
+        Format::Json => say!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?),
         Format::Csv => csv(&rows, &metrics)?,
-        Format::Latex => anstream::println!("{}", latex(&header(&rows, &metrics), &cells(&rows, &metrics))),
-        Format::Text => anstream::println!(
-            "{}",
-            text(&header(&rows, &metrics), &cells(&rows, &metrics), names(&rows).len())
-        ),
+        Format::Latex => say!("{}", latex(&header(&rows, &metrics), &cells(&rows, &metrics))),
+        Format::Text => {
+            say!("{}", text(&header(&rows, &metrics), &cells(&rows, &metrics), names(&rows).len()));
+        }
         Format::Markdown => {
-            anstream::println!("{}", markdown(&header(&rows, &metrics), &cells(&rows, &metrics)));
+            say!("{}", markdown(&header(&rows, &metrics), &cells(&rows, &metrics)));
         }
     }
     notes(&opened, &plan, &records);

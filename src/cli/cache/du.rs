@@ -48,9 +48,9 @@ pub fn run(args: &DuArgs) -> Result<()> {
             "kinds": kinds,
             "unnamed": { "objects": unnamed.objects, "bytes": unnamed.bytes },
         });
-        anstream::println!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
+        say!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
     } else {
-        anstream::print!("{}", text(&inventory, &kinds, unnamed));
+        say_all!("{}", text(&inventory, &kinds, unnamed));
     }
     tell_unreadable(&inventory);
     Ok(())

@@ -77,15 +77,15 @@ pub fn run(args: &GcArgs) -> Result<()> {
     let alone = if args.dry_run || !args.cache.cache.is_dir() { None } else { Some(alone(args, &store)?) };
     let plan = store.plan_gc(&policy(args)?, Timestamp::now())?;
     if args.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&plan).into_diagnostic()?);
+        say!("{}", serde_json::to_string_pretty(&plan).into_diagnostic()?);
     } else {
-        anstream::print!("{}", text(&plan, args, Timestamp::now()));
+        say_all!("{}", text(&plan, args, Timestamp::now()));
     }
     if let Some(alone) = alone {
         store.collect(&plan, &alone)?;
         if !args.json {
             let freed = bytes(plan.before - plan.after);
-            anstream::println!("{} {freed} freed, {} left", paint(GOOD, "done:"), bytes(plan.after));
+            say!("{} {freed} freed, {} left", paint(GOOD, "done:"), bytes(plan.after));
         }
     }
     Ok(())

@@ -67,9 +67,9 @@ pub fn run(args: &LsArgs) -> Result<()> {
             _ => None,
         };
         let whole: Vec<_> = listed.iter().map(|work| as_json(&inventory, work, pin(work))).collect();
-        anstream::println!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
+        say!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
     } else {
-        anstream::print!("{}", text(&inventory, &listed, now));
+        say_all!("{}", text(&inventory, &listed, now));
     }
     tell_unreadable(&inventory);
     Ok(())

@@ -104,14 +104,14 @@ pub fn unpin(args: &UnpinArgs) -> Result<()> {
 
 fn tell(json: bool, what: &str, work: &[Fingerprint], inventory: &Inventory) -> Result<()> {
     if json {
-        anstream::println!("{}", serde_json::to_string_pretty(&json!({ what: work })).into_diagnostic()?);
+        say!("{}", serde_json::to_string_pretty(&json!({ what: work })).into_diagnostic()?);
         return Ok(());
     }
-    anstream::println!("{what} {}", plural(work.len(), "result"));
+    say!("{what} {}", plural(work.len(), "result"));
     for fingerprint in work {
         let named = inventory.work.get(fingerprint).map(|work| &work.record.provenance);
         let named = named.map_or("gone".to_owned(), |made| format!("{} of {}", made.stage, made.pipeline));
-        anstream::println!("  {}  {named}", fingerprint.short());
+        say!("  {}  {named}", fingerprint.short());
     }
     Ok(())
 }

@@ -46,9 +46,9 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let checked = store.verify(if args.repair { Repair::MoveAside } else { Repair::No })?;
     let seconds = clock.elapsed().as_secs_f64();
     if args.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&checked).into_diagnostic()?);
+        say!("{}", serde_json::to_string_pretty(&checked).into_diagnostic()?);
     } else {
-        anstream::print!("{}", text(&checked, args.repair));
+        say_all!("{}", text(&checked, args.repair));
         let pace = bytes((checked.bytes as f64 / seconds.max(1e-9)) as u64);
         let took = crate::report::format::seconds(seconds);
         anstream::eprintln!("{}", paint(FAINT, format!("in {took}, {pace} a second")));

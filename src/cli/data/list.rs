@@ -58,10 +58,10 @@ pub fn run(args: &ListArgs) -> Result<ExitCode> {
         sets.map(|set| Listed::new(set, args.dir.clone(), depth)).collect::<Result<_>>()?;
     if args.json {
         let sets: Vec<Value> = listed.iter().map(|listed| listed.as_json(depth)).collect();
-        anstream::println!("{}", serde_json::to_string_pretty(&sets).into_diagnostic()?);
+        say!("{}", serde_json::to_string_pretty(&sets).into_diagnostic()?);
     } else {
         let texts: Vec<String> = listed.iter().map(|listed| listed.text(depth)).collect();
-        anstream::print!("{}", texts.join("\n"));
+        say_all!("{}", texts.join("\n"));
     }
     let failed = args.verify && listed.iter().any(|listed| listed.differing().next().is_some());
     Ok(if failed { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS })

@@ -13,7 +13,7 @@ pub struct Json;
 
 impl Reporter for Json {
     fn report(&mut self, event: &Stamped) {
-        anstream::println!("{}", event.line());
+        say!("{}", event.line());
     }
 }
 

@@ -46,9 +46,9 @@ pub fn run(args: &ShowArgs) -> Result<()> {
         None => Target::artifact(&args.target, &args.cache)?,
     };
     if args.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&found).into_diagnostic()?);
+        say!("{}", serde_json::to_string_pretty(&found).into_diagnostic()?);
     } else {
-        anstream::print!("{}", found.text());
+        say_all!("{}", found.text());
     }
     Ok(())
 }
