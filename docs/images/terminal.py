@@ -52,7 +52,8 @@ def grouped(runs):
 lines = [Text.assemble(("$ ", "bold green"), " ".join(command))]
 for row in range(ROWS):
     cells = [screen.buffer[row][column] for column in range(COLUMNS)]
-    runs = itertools.groupby(cells, key=lambda cell: (cell.fg, cell.bold))
+    # Blanks stand alone: some readers of SVG drop them from the ends of a text.
+    runs = itertools.groupby(cells, key=lambda cell: (cell.fg, cell.bold, cell.data.isspace()))
     line = Text.assemble(*(("".join(cell.data for cell in run), style(first)) for first, run in grouped(runs)))
     line.rstrip()
     lines.append(line)

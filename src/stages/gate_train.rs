@@ -8,9 +8,7 @@ use serde_json::{Value, json};
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{SAVE, augment, check_optimizer, check_shape};
-use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
-use crate::network::NetworkSpec;
 use crate::ops::Algorithm;
 use crate::pipeline::{InputRole, OutputRole};
 use crate::prune::{add_gates, fold_gates};
@@ -215,14 +213,6 @@ impl Stage for GateTrain {
 
     fn data_use(&self) -> DataUse {
         DataUse::Train
-    }
-
-    fn structure(
-        &self,
-        inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
-        _data: &DataParams,
-    ) -> Result<Option<NetworkSpec>, ParameterError> {
-        Ok(inputs("network"))
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

@@ -120,17 +120,18 @@ pub trait Stage: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// The structure of the network that the stage gives, where it is known before anything runs; and a check of the
-    /// parameters against the structures of its inputs, by role. What cannot work fails here, not after a night.
+    /// The structure of the network that the stage gives, where it is known before anything runs: by default that of
+    /// its `network`, whose numbers alone it changes. And a check of the parameters against the structures of its inputs, by
+    /// role: what cannot work fails here, not after a night.
     ///
     /// # Errors
     /// A parameter that cannot work on these networks.
     fn structure(
         &self,
-        _inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
+        inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
         _data: &DataParams,
     ) -> Result<Option<NetworkSpec>, ParameterError> {
-        Ok(None)
+        Ok(inputs("network"))
     }
 
     /// Runs the stage. The same job gives the same bytes, on the CPU with any number of threads.

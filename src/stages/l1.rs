@@ -4,13 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Job, Outcome, StageError};
-use super::kind::{Kind, ParameterError, Parameters, Stage, parse, schema};
-use super::scores::{OUTPUT, outcome};
+use super::kind::{Kind, Parameters, Stage, parse, schema};
+use super::scores::{OUTPUT, network, outcome};
 use crate::content_hash;
-use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
-use crate::network::NetworkSpec;
-use crate::pipeline::InputRole;
 use crate::prune::{Norms, l1};
 
 /// The kind.
@@ -18,13 +15,7 @@ pub static KIND: Kind = Kind {
     name: "l1",
     summary: "score channels by the L1 norms of their filters",
     version: 1,
-    inputs: &[InputRole {
-        role: "network",
-        artifact: "network",
-        many: false,
-        required: true,
-        doc: "the network whose filters are measured: random from `init`, or trained",
-    }],
+    inputs: &[network("the network whose filters are measured: random from `init`, or trained")],
     outputs: &[OUTPUT],
     schema: schema::<L1>,
     parse: parse::<L1>,
@@ -61,14 +52,6 @@ impl Parameters for L1 {
 }
 
 impl Stage for L1 {
-    fn structure(
-        &self,
-        inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
-        _data: &DataParams,
-    ) -> Result<Option<NetworkSpec>, ParameterError> {
-        Ok(inputs("network"))
-    }
-
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
         outcome(&l1(&job.inputs.network("network")?, self.norms)?)
     }

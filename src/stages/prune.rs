@@ -4,10 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Job, Outcome, Output, StageError};
-use super::kind::{Kind, Parameters, Randomness, Stage, parse, schema};
+use super::kind::{Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::structure;
 use crate::content_hash;
+use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
+use crate::network::NetworkSpec;
 use crate::pipeline::{InputRole, OutputRole};
 use crate::prune::{slim_fresh, slim_inherit};
 
@@ -93,15 +95,24 @@ impl Stage for Prune {
         role == "channels" || self.weights == Weights::Inherit
     }
 
-    fn check_inputs(&self, written: &dyn Fn(&str) -> bool) -> Result<(), super::ParameterError> {
+    fn check_inputs(&self, written: &dyn Fn(&str) -> bool) -> Result<(), ParameterError> {
         if self.weights == Weights::Inherit && !written("network") {
-            return Err(super::ParameterError::new(
+            return Err(ParameterError::new(
                 "weights",
                 "weights are to be inherited, but no network is given to inherit from",
                 "add `inputs.network = \"...\"`, naming the stage whose weights the slim network takes",
             ));
         }
         Ok(())
+    }
+
+    /// Which channels are kept is not known before the search has run.
+    fn structure(
+        &self,
+        _inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
+        _data: &DataParams,
+    ) -> Result<Option<NetworkSpec>, ParameterError> {
+        Ok(None)
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

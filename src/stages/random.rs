@@ -4,12 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Job, Outcome, StageError};
-use super::kind::{Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
-use super::scores::{OUTPUT, outcome};
+use super::kind::{Kind, Parameters, Randomness, Stage, parse, schema};
+use super::scores::{OUTPUT, network, outcome};
 use crate::content_hash;
-use crate::data::DataParams;
-use crate::network::NetworkSpec;
-use crate::pipeline::InputRole;
 use crate::prune::random;
 
 /// The kind.
@@ -17,13 +14,7 @@ pub static KIND: Kind = Kind {
     name: "random",
     summary: "score channels at random",
     version: 1,
-    inputs: &[InputRole {
-        role: "network",
-        artifact: "network",
-        many: false,
-        required: true,
-        doc: "the network whose channels are scored",
-    }],
+    inputs: &[network("the network whose channels are scored")],
     outputs: &[OUTPUT],
     schema: schema::<Random>,
     parse: parse::<Random>,
@@ -46,14 +37,6 @@ impl Parameters for Random {
 impl Stage for Random {
     fn randomness(&self) -> Randomness {
         Randomness::seeded(self.seed)
-    }
-
-    fn structure(
-        &self,
-        inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
-        _data: &DataParams,
-    ) -> Result<Option<NetworkSpec>, ParameterError> {
-        Ok(inputs("network"))
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

@@ -10,7 +10,6 @@ use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{SAVE, augment, check_optimizer, check_shape};
 use crate::content_hash;
-use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::NetworkSpec;
 use crate::ops::Algorithm;
@@ -150,14 +149,6 @@ impl Stage for Retrain {
 
     fn data_use(&self) -> DataUse {
         DataUse::Train
-    }
-
-    fn structure(
-        &self,
-        inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
-        _data: &DataParams,
-    ) -> Result<Option<NetworkSpec>, ParameterError> {
-        Ok(inputs("network"))
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

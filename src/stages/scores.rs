@@ -1,9 +1,9 @@
-//! What the kinds that score channels have in common: their one output.
+//! What the kinds that score channels have in common: one input, one output.
 
 use serde_json::json;
 
 use super::job::{Outcome, Output, StageError};
-use crate::pipeline::OutputRole;
+use crate::pipeline::{InputRole, OutputRole};
 use crate::prune::Scores;
 
 /// The output of every kind that scores channels.
@@ -12,6 +12,11 @@ pub const OUTPUT: OutputRole = OutputRole {
     artifact: "scores",
     doc: "a score for every channel; the lowest are removed first",
 };
+
+/// Their one input, which every kind explains in its own words.
+pub const fn network(doc: &'static str) -> InputRole {
+    InputRole { role: "network", artifact: "network", many: false, required: true, doc }
+}
 
 /// Scores as a stage's result.
 ///

@@ -4,12 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Job, Outcome, StageError};
-use super::kind::{Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
-use super::scores::{OUTPUT, outcome};
+use super::kind::{Kind, Parameters, Randomness, Stage, parse, schema};
+use super::scores::{OUTPUT, network, outcome};
 use crate::content_hash;
-use crate::data::DataParams;
-use crate::network::NetworkSpec;
-use crate::pipeline::InputRole;
 use crate::prune::shuffled;
 
 /// The kind.
@@ -17,13 +14,7 @@ pub static KIND: Kind = Kind {
     name: "shuffled",
     summary: "deal the learned gates out anew over all layers",
     version: 1,
-    inputs: &[InputRole {
-        role: "network",
-        artifact: "network",
-        many: false,
-        required: true,
-        doc: "the network with the trained gates",
-    }],
+    inputs: &[network("the network with the trained gates")],
     outputs: &[OUTPUT],
     schema: schema::<Shuffled>,
     parse: parse::<Shuffled>,
@@ -46,14 +37,6 @@ impl Parameters for Shuffled {
 impl Stage for Shuffled {
     fn randomness(&self) -> Randomness {
         Randomness::seeded(self.seed)
-    }
-
-    fn structure(
-        &self,
-        inputs: &dyn Fn(&str) -> Option<NetworkSpec>,
-        _data: &DataParams,
-    ) -> Result<Option<NetworkSpec>, ParameterError> {
-        Ok(inputs("network"))
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
