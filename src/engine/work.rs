@@ -188,19 +188,20 @@ impl<'a> Executor<'a> {
             ));
         }
         let now = store.lookup(fingerprint)?;
-        let last = if let Lookup::Present(record) = &now { Some(record.clone()) } else { None };
         // Whoever held the lock before us may have done the work, and what was forced is then anew as well.
         let is_fresh = !task.forced || now != before;
+        let mut last = None;
         match now {
             Lookup::Present(record) if is_fresh => {
                 return Ok(Step::Reused(Box::new(record)));
             }
+            Lookup::Present(record) => last = Some(record),
             Lookup::Damaged => {
                 let moved_to = store.set_record_aside(fingerprint)?;
                 let place = moved_to.display();
                 teller.warn(format!("the record of {name} is damaged and was moved to {place}"));
             }
-            Lookup::Absent | Lookup::OutputMissing { .. } | Lookup::Present(_) => {}
+            Lookup::Absent | Lookup::OutputMissing { .. } => {}
         }
         if task.forced && !store.goes_on(fingerprint, last.as_ref())? {
             // Forced means anew: going on from an older state could repeat what the user wants to be rid of.
