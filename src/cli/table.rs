@@ -165,8 +165,7 @@ fn cells(rows: &[Row], metrics: &[Metric]) -> Vec<Vec<String>> {
     let row = |row: &Row| {
         let mut cells: Vec<String> = row.label.iter().map(|(_, value)| value.clone()).collect();
         cells.push(format!("{} ({})", row.stage, row.output));
-        let n = row.means.values().map(|mean| mean.n).max().unwrap_or(0);
-        cells.push(n.to_string());
+        cells.push(row.n().to_string());
         cells.extend(
             metrics.iter().map(|metric| row.means.get(metric).map_or("-".into(), |m| cell(*metric, *m))),
         );
@@ -235,8 +234,7 @@ fn csv(rows: &[Row], metrics: &[Metric]) -> Result<()> {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     for row in rows {
         let mut record: Vec<String> = row.label.iter().map(|(_, value)| value.clone()).collect();
-        let n = row.means.values().map(|mean| mean.n).max().unwrap_or(0);
-        record.extend([row.stage.clone(), row.output.clone(), n.to_string()]);
+        record.extend([row.stage.clone(), row.output.clone(), row.n().to_string()]);
         for metric in metrics {
             let mean = row.means.get(metric);
             record.extend([number(mean.map(|mean| mean.mean)), number(mean.and_then(|mean| mean.sd))]);

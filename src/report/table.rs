@@ -156,6 +156,13 @@ pub struct Row {
     pub against_baseline: Option<Difference>,
 }
 
+impl Row {
+    /// How many networks it stands for.
+    pub fn n(&self) -> usize {
+        self.means.values().map(|mean| mean.n).max().unwrap_or(0)
+    }
+}
+
 /// How observations become rows.
 #[derive(Debug, Clone, Default)]
 pub struct Grouping {
