@@ -212,7 +212,7 @@ fn two_different_values_of_a_choice_never_share_a_fingerprint() {
 
 /// The small pipeline, with a seed and a table written out, and a stage of every other kind.
 fn pipeline() -> String {
-    let scoring = ["uniform", "random", "shuffled", "l1"]
+    let scoring = ["gates", "uniform", "random", "shuffled", "l1", "slimming"]
         .map(|kind| format!("[[stage]]\nkind = \"{kind}\"\ninputs.network = \"gate-train\"\n"))
         .concat();
     format!("{SMALL}{scoring}")
@@ -298,5 +298,24 @@ fn what_is_done_to_the_images_changes_their_identity_and_where_they_lie_does_not
     assert_eq!(changed(DataParams { limit_test: None, ..base.clone() }), test);
     assert_eq!(changed(DataParams { mean: Some(vec![0.5]), ..base.clone() }), both);
     assert_eq!(changed(DataParams { std: Some(vec![0.5]), ..base.clone() }), both);
-    assert_eq!(changed(DataParams { dir: Some("elsewhere".into()), ..base }), [false; 4]);
+    assert_eq!(changed(DataParams { dir: Some("elsewhere".into()), ..base.clone() }), [false; 4]);
+}
+
+#[test]
+fn a_training_on_all_images_does_not_ask_which_of_them_would_be_held_out() {
+    let data = "[data]\nvalidation = 0.3\n";
+    let stages = "[[stage]]\nkind = \"init\"\n[[stage]]\nkind = \"retrain\"\ninputs.network = \"init\"\n";
+    let definition = |text: String| graph_of(&text).nodes[1].definition;
+    let whole = format!("{stages}train_on = \"train-and-validation\"\n");
+    assert_eq!(definition(format!("{data}{whole}")), definition(whole.clone()));
+    assert_ne!(definition(format!("{data}{stages}")), definition(stages.to_owned()));
+    let mut images = DataIdentities::new(None);
+    let mut of = |params: &DataParams, part| images.of(params, part).unwrap();
+    let plain = DataParams::default();
+    let other = DataParams { validation: 0.3, ..plain.clone() };
+    assert_eq!(of(&other, DataUse::TrainWhole), of(&plain, DataUse::TrainWhole));
+    // As it was when the default share was part of it.
+    assert_eq!(of(&plain, DataUse::TrainWhole), of(&plain, DataUse::Train));
+    let fewer = DataParams { limit_train: Some(100), ..other };
+    assert_ne!(of(&fewer, DataUse::TrainWhole), of(&plain, DataUse::TrainWhole));
 }

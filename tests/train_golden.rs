@@ -130,6 +130,21 @@ fn retraining_is_pytorch_s() {
 }
 
 #[test]
+fn network_slimming_is_pytorch_s() {
+    let golden = golden();
+    let start = start(&golden);
+    let optimizer = OptimizerParams { lr: 0.02, ..OptimizerParams::default() };
+    for (name, penalty) in [("slimming", 1e-4), ("slimming-strong", 0.02)] {
+        let run = trained(&start, Objective::Slimming { penalty, label_smoothing: 0.0 }, &optimizer, 20);
+        assert_eq!(assert_is_pytorch_s(&golden, name, &start, &run), 8 * 5 + 2);
+    }
+    // The penalty is seen in the figures: without it, the strong run's tensors are others by far.
+    let (strong, weak) =
+        (&golden["slimming-strong/features.1.weight"], &golden["slimming/features.1.weight"]);
+    assert!(strong.iter().zip(weak).all(|(strong, weak)| weak - strong > 0.1), "{strong:?} {weak:?}");
+}
+
+#[test]
 fn the_schedules_are_pytorch_s() {
     let text = std::fs::read_to_string("tests/fixtures/train/schedules.json").unwrap();
     let golden: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -18,14 +18,16 @@ use runner::train::{
 
 const GATES: Objective = Objective::Gates(Sparsity { balance: 0.5, ratio: 0.2, zero: 0.01 });
 const WEIGHTS: Objective = Objective::Weights { label_smoothing: 0.1 };
+const SLIMMING: Objective = Objective::Slimming { penalty: 0.01, label_smoothing: 0.1 };
 
-/// Keeps the state in memory, and asks to stop after so many steps of its own.
+/// Keeps the state in memory, and asks to stop after so many steps of its own, or when it was asked so often.
 #[derive(Default)]
 struct Memory {
     state: Option<Vec<u8>>,
     saved: usize,
     steps: u64,
     stop_after: Option<u64>,
+    stop_at_question: Option<usize>,
     asked: Cell<usize>,
 }
 
@@ -45,6 +47,7 @@ impl Host for Memory {
     fn should_stop(&self) -> bool {
         self.asked.set(self.asked.get() + 1);
         self.stop_after.is_some_and(|after| self.steps >= after)
+            || self.stop_at_question.is_some_and(|question| self.asked.get() >= question)
     }
 }
 
@@ -117,10 +120,11 @@ fn bytes(trained: &Trained) -> (Vec<u8>, Vec<u8>, u64, String) {
 
 #[test]
 fn a_run_stopped_after_any_step_goes_on_to_the_same_bytes() {
-    for objective in [GATES, WEIGHTS] {
+    for objective in [GATES, WEIGHTS, SLIMMING] {
         let setting = Setting::new(objective);
         let whole = bytes(&setting.whole());
-        for stop in 0..8 {
+        // After the eighth and last step the epoch is still to be validated.
+        for stop in 0..=8 {
             let mut host = Memory { stop_after: Some(stop), ..Memory::default() };
             assert!(setting.train(&mut host).unwrap().is_none(), "stopped after {stop} steps");
             assert_eq!(host.steps, stop);
@@ -131,6 +135,29 @@ fn a_run_stopped_after_any_step_goes_on_to_the_same_bytes() {
             assert_eq!(host.steps, 8 - stop, "no step is done twice");
             assert!(bytes(&rest) == whole, "{objective:?} differs when stopped after {stop} steps");
         }
+    }
+}
+
+#[test]
+fn a_run_stopped_wherever_it_asks_goes_on_to_the_same_bytes_also_in_the_middle_of_a_validation() {
+    let mut setting = Setting::new(WEIGHTS);
+    // Two batches of validation images.
+    setting.held_out = 40..140;
+    let mut host = Memory::default();
+    let whole = bytes(&setting.train(&mut host).unwrap().unwrap());
+    let questions = host.asked.get();
+    assert!(questions >= 8 + 3 * 2, "asked {questions} times: not in the validations");
+    for question in 1..=questions {
+        let mut host = Memory { stop_at_question: Some(question), ..Memory::default() };
+        if let Some(trained) = setting.train(&mut host).unwrap() {
+            assert!(question == questions && bytes(&trained) == whole, "all was done when it asked last");
+            continue;
+        }
+        let steps = host.steps;
+        let mut host = Memory { state: host.state, ..Memory::default() };
+        let rest = setting.train(&mut host).unwrap().unwrap();
+        assert_eq!(host.steps, 8 - steps, "no step is done twice");
+        assert!(bytes(&rest) == whole, "stopped at question {question} of {questions}");
     }
 }
 
@@ -167,7 +194,7 @@ fn the_state_is_saved_at_the_end_of_epochs_and_when_it_is_due() {
 
 #[test]
 fn the_number_of_threads_changes_no_byte() {
-    for objective in [GATES, WEIGHTS] {
+    for objective in [GATES, WEIGHTS, SLIMMING] {
         let setting = Setting::new(objective);
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

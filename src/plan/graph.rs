@@ -274,6 +274,7 @@ impl Builder {
             DataUse::None => {}
             DataUse::Shape => super::identity::shape(params).content_hash(&mut encoder),
             DataUse::Train | DataUse::Test => params.content_hash(&mut encoder),
+            DataUse::TrainWhole => super::identity::without_split(params).content_hash(&mut encoder),
         }
         encoder.sequence(inputs.len());
         for edge in inputs {

@@ -52,6 +52,7 @@ impl DataIdentities {
                 params.validation.content_hash(&mut encoder);
                 params.limit_train.content_hash(&mut encoder);
             }
+            DataUse::TrainWhole => return self.of(&without_split(params), DataUse::Train),
             DataUse::Test => {
                 self.hash(params)?.test.content_hash(&mut encoder);
                 params.limit_test.content_hash(&mut encoder);
@@ -73,6 +74,12 @@ impl DataIdentities {
         }
         Ok(&self.hashes[&key])
     }
+}
+
+/// The same images for a stage to which no validation images are held out. The share that counts in its identity is the
+/// default one, so that results from before the distinction keep theirs.
+pub(super) fn without_split(params: &DataParams) -> DataParams {
+    DataParams { validation: DataParams::default().validation, ..params.clone() }
 }
 
 /// The identity of the images' shape and the number of classes.

@@ -21,6 +21,8 @@ pub enum DataUse {
     Shape,
     /// The training images (with the validation images held out of them).
     Train,
+    /// The training images, all of them: which of them `data.validation` would hold out does not matter.
+    TrainWhole,
     /// The test images.
     Test,
 }

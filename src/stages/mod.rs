@@ -10,6 +10,7 @@
 
 pub mod eval;
 pub mod gate_train;
+pub mod gates;
 pub mod init;
 pub mod job;
 pub mod kind;
@@ -20,7 +21,9 @@ pub mod random;
 pub mod retrain;
 pub mod scores;
 pub mod shuffled;
+pub mod slimming;
 pub mod threshold_search;
+pub mod training;
 pub mod uniform;
 
 pub use job::{Artifact, Inputs, Job, Outcome, Output, StageError};
@@ -29,13 +32,15 @@ pub use kind::{Configured, DataUse, Kind, ParameterError, Randomness, Stage};
 use crate::pipeline::{Catalog, KindSchema};
 
 /// Every stage kind in the order of the method; those that score channels by another rule stand beside gate-training.
-pub static KINDS: [&Kind; 10] = [
+pub static KINDS: [&Kind; 12] = [
     &init::KIND,
     &gate_train::KIND,
+    &gates::KIND,
     &uniform::KIND,
     &random::KIND,
     &shuffled::KIND,
     &l1::KIND,
+    &slimming::KIND,
     &threshold_search::KIND,
     &prune::KIND,
     &retrain::KIND,

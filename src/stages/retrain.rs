@@ -8,13 +8,14 @@ use serde_json::json;
 
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
-use super::parameters::{SAVE, augment, check_optimizer, check_shape};
+use super::parameters::{check_optimizer, check_shape};
+use super::training::{TrainOn, Training};
 use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::NetworkSpec;
 use crate::ops::Algorithm;
 use crate::pipeline::{InputRole, OutputRole};
-use crate::train::{EpochRecord, Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, train};
+use crate::train::{EpochRecord, Keep, Objective, OptimizerParams, ScheduleParams};
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -58,25 +59,9 @@ impl TrainingBudget {
     }
 }
 
-/// Which images are trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum TrainOn {
-    /// The training images; the best epoch is chosen on the validation images. It is the last where `data.validation` is 0.
-    Train,
-    /// Training and validation images, as the authors do; with no images left to judge by, the best epoch is the last.
-    TrainAndValidation,
-}
-
 impl ContentHash for TrainingBudget {
     fn content_hash(&self, encoder: &mut Encoder) {
         (*self == Self::ScratchB).content_hash(encoder);
-    }
-}
-
-impl ContentHash for TrainOn {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        (*self == Self::TrainAndValidation).content_hash(encoder);
     }
 }
 
@@ -148,36 +133,26 @@ impl Stage for Retrain {
     }
 
     fn data_use(&self) -> DataUse {
-        DataUse::Train
+        self.train_on.data_use()
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
         let network = job.inputs.network("network")?;
         check_shape(&network, job.data)?;
         let epochs = self.budget.epochs(self.epochs, &network.spec);
-        let data = job.data.load()?;
-        let split = data.split();
-        let (train_on, validation) = match self.train_on {
-            TrainOn::Train => (split.train, split.validation),
-            TrainOn::TrainAndValidation => ((0..data.train.len() as u32).collect(), Vec::new()),
-        };
-        let run = Run {
-            data: &data,
-            train: train_on.into(),
-            validation: validation.into(),
-            device: &job.device,
-            conv: self.conv,
-            seed: job.seed,
+        let training = Training {
+            epochs,
             batch_size: self.batch_size,
-            length: Length::Epochs(epochs),
             objective: Objective::Weights { label_smoothing: self.label_smoothing },
             optimizer: &self.optimizer,
             schedule: &self.schedule,
-            augment: augment(self.crop_padding, self.flip),
+            train_on: self.train_on,
+            crop_padding: self.crop_padding,
+            flip: self.flip,
+            conv: self.conv,
             keep: Keep::BestValidation,
-            budget: SAVE,
         };
-        let Some(trained) = train(&run, &network, job.host)? else { return Ok(Outcome::Interrupted) };
+        let Some(trained) = training.run(job, &network)? else { return Ok(Outcome::Interrupted) };
         let metrics = json!({
             "epochs": epochs,
             "best_epoch": trained.best_epoch,

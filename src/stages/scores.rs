@@ -18,16 +18,18 @@ pub const fn network(doc: &'static str) -> InputRole {
     InputRole { role: "network", artifact: "network", many: false, required: true, doc }
 }
 
+/// The mean score of every layer.
+pub fn mean_scores(scores: &Scores) -> Vec<f64> {
+    let mean =
+        |layer: &Vec<f32>| layer.iter().map(|v| f64::from(*v)).sum::<f64>() / layer.len().max(1) as f64;
+    scores.values().iter().map(mean).collect()
+}
+
 /// Scores as a stage's result.
 ///
 /// # Errors
 /// None for scores that were checked.
 pub fn outcome(scores: &Scores) -> Result<Outcome, StageError> {
-    let mean =
-        |layer: &Vec<f32>| layer.iter().map(|v| f64::from(*v)).sum::<f64>() / layer.len().max(1) as f64;
-    let metrics = json!({
-        "channels": scores.spec().channels,
-        "mean_scores": scores.values().iter().map(mean).collect::<Vec<_>>(),
-    });
+    let metrics = json!({ "channels": scores.spec().channels, "mean_scores": mean_scores(scores) });
     Ok(Outcome::Done(Output::new(OUTPUT.name, scores.to_safetensors()?, metrics)))
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 
-use super::evaluate::{Half, evaluate};
+use super::evaluate::{Half, evaluate_until};
 use super::optimizer::{Optimizer, OptimizerParams};
 use super::schedule::ScheduleParams;
 use super::state::{EpochRecord, Figures, TrainState};
@@ -48,6 +48,14 @@ pub enum Objective {
     BnScale(Sparsity),
     /// Separate gates, clamped to 0..1.
     Gates(Sparsity),
+    /// All weights, with an L1 penalty on the scales of batch norm: `penalty * sum_j |gamma_j|` (Liu et al., "Learning Efficient
+    /// Convolutional Networks through Network Slimming", ICCV 2017).
+    Slimming {
+        /// Weight of the penalty in the loss.
+        penalty: f64,
+        /// Label smoothing.
+        label_smoothing: f64,
+    },
 }
 
 /// Which epoch's network is the best.
@@ -128,7 +136,7 @@ pub fn train(
         return Err(TrainError::NoImages);
     }
     let mut loop_ = Loop::start(run, network, host)?;
-    while loop_.figures.step < loop_.steps {
+    while loop_.figures.step < loop_.steps || loop_.is_within_epoch() {
         if !loop_.epoch(host)? {
             return Ok(None);
         }
@@ -200,14 +208,26 @@ impl<'a> Loop<'a> {
         if resumed {
             let done = loop_.figures.step;
             let lr = run.optimizer.lr * run.schedule.factor(done.saturating_sub(1), per_epoch, epochs);
-            host.resumed(&loop_.progress(done / per_epoch, lr));
+            host.resumed(&loop_.progress(loop_.running_epoch(), lr));
         }
         Ok(loop_)
     }
 
+    /// Whether an epoch was begun whose figures are not written yet. After its last step that is so until it was
+    /// validated.
+    fn is_within_epoch(&self) -> bool {
+        self.figures.seen > 0
+    }
+
+    /// The epoch of the next step, or of the last one while its epoch is not over; from 0.
+    fn running_epoch(&self) -> u64 {
+        let step = self.figures.step;
+        (if self.is_within_epoch() { step.saturating_sub(1) } else { step }) / self.per_epoch
+    }
+
     /// Trains to the end of the running epoch; `false` if the host asked to stop.
     fn epoch(&mut self, host: &mut dyn Host) -> Result<bool, TrainError> {
-        let epoch = self.figures.step / self.per_epoch;
+        let epoch = self.running_epoch();
         let batches = Batches {
             data: self.run.data.clone(),
             test: false,
@@ -217,7 +237,7 @@ impl<'a> Loop<'a> {
             augment: self.run.augment,
         };
         let end = ((epoch + 1) * self.per_epoch).min(self.steps);
-        let mut batches = batches.from((self.figures.step % self.per_epoch) as usize);
+        let mut batches = batches.from((self.figures.step - epoch * self.per_epoch) as usize);
         while self.figures.step < end {
             if host.should_stop() {
                 self.save(host)?;
@@ -232,11 +252,11 @@ impl<'a> Loop<'a> {
             }
             host.progress(self.progress(epoch, lr));
         }
-        self.finish_epoch(epoch, host)?;
-        if host.should_stop() && self.figures.step < self.steps {
+        if !self.finish_epoch(epoch, host)? {
+            self.save(host)?;
             return Ok(false);
         }
-        Ok(true)
+        Ok(!host.should_stop() || self.figures.step >= self.steps)
     }
 
     fn step(&mut self, epoch: u64, batch: Batch) -> Result<f64, TrainError> {
@@ -259,13 +279,17 @@ impl<'a> Loop<'a> {
         Ok(lr)
     }
 
-    fn finish_epoch(&mut self, epoch: u64, host: &mut dyn Host) -> Result<(), TrainError> {
+    /// Validates and writes the epoch's figures; `false` if the host asked to stop before they were complete.
+    fn finish_epoch(&mut self, epoch: u64, host: &mut dyn Host) -> Result<bool, TrainError> {
         let run = self.run;
         let validation = if run.validation.is_empty() {
             None
         } else {
-            let half = Half::Train(run.validation.clone());
-            Some(evaluate(&self.trainee.model, run.data, &half, run.batch_size.max(64), run.device)?)
+            let (half, size) = (Half::Train(run.validation.clone()), run.batch_size.max(64));
+            let stop = || host.should_stop();
+            let found = evaluate_until(&self.trainee.model, run.data, &half, size, run.device, &stop)?;
+            let Some(found) = found else { return Ok(false) };
+            Some(found)
         };
         let last = self.figures.step.saturating_sub(1);
         let lr = run.optimizer.lr * run.schedule.factor(last, self.per_epoch, self.epochs);
@@ -273,7 +297,7 @@ impl<'a> Loop<'a> {
             return Err(TrainError::NotFinite { loss, step: self.figures.step, epoch: epoch + 1, lr });
         }
         let mut gates = Vec::new();
-        if run.objective.sparsity().is_some() {
+        if run.objective.moves_gates() {
             for (_, gate) in self.trainee.model.gates() {
                 gates.push(gate.to_vec1::<f32>()?);
             }
@@ -300,7 +324,10 @@ impl<'a> Loop<'a> {
         self.figures.history.push(record);
         (self.figures.loss_sum, self.figures.correct, self.figures.seen) = (0.0, 0, 0);
         // The last state of all is the result itself.
-        if self.figures.step < self.steps { self.save(host) } else { Ok(()) }
+        if self.figures.step < self.steps {
+            self.save(host)?;
+        }
+        Ok(true)
     }
 
     /// Whether an epoch beats all before it. Of equal ones the earlier stays.
