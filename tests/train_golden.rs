@@ -141,7 +141,7 @@ fn network_slimming_is_pytorch_s() {
     // The penalty is seen in the figures: without it, the strong run's tensors are others by far.
     let (strong, weak) =
         (&golden["slimming-strong/features.1.weight"], &golden["slimming/features.1.weight"]);
-    assert!(strong.iter().zip(weak).all(|(strong, weak)| weak - strong > 0.1), "{strong:?} {weak:?}");
+    assert!(strong.iter().zip(weak).all(|(strong, weak)| weak - strong > 0.03), "{strong:?} {weak:?}");
 }
 
 #[test]
