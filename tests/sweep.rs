@@ -51,19 +51,17 @@ fn points(sweep: &str, set: &[&str], over: &[&str]) -> String {
             let short = |name: String| name.replace("threshold-search.flops_", "");
             graph.points.iter().map(|point| short(point.name()) + "\n").collect()
         }
-        Err(error) => {
-            let theme = miette::GraphicalTheme::unicode_nocolor();
-            let handler =
-                miette::GraphicalReportHandler::new_themed(theme).with_width(100).with_context_lines(1);
-            let mut out = String::new();
-            handler.render_report(&mut out, &error).unwrap();
-            out.lines()
-                .map(str::trim_end)
-                .filter(|line| !line.is_empty())
-                .map(|line| format!("{line}\n"))
-                .collect()
-        }
+        Err(error) => drawn(&error),
     }
+}
+
+/// An error as a user sees it.
+fn drawn(error: &pipeline::PipelineError) -> String {
+    let theme = miette::GraphicalTheme::unicode_nocolor();
+    let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(100).with_context_lines(1);
+    let mut out = String::new();
+    handler.render_report(&mut out, error).unwrap();
+    out.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
 }
 
 const MATRIX: &str = "[sweep.matrix]\nthreshold-search.flops_ratio = [0.3, 0.5]\nseed = \"1..2\"\n";
@@ -450,4 +448,108 @@ fn a_run_is_kept_with_its_command_its_points_and_its_work() {
     ]}, { insta::assert_snapshot!(shown) });
     let unknown = runner(folder.path(), "c", &["runs", "x"]).output().unwrap();
     assert!(text(&unknown).1.contains("no run is called `x`"));
+}
+
+/// Two rules whose scores one search takes, and a full network beside them.
+const RULES: &str = "\
+[[stage]]
+kind = \"init\"
+arch = \"vgg11\"
+width = 4
+[[stage]]
+kind = \"gate-train\"
+inputs.network = \"init\"
+steps = 2
+[[stage]]
+kind = \"gates\"
+inputs.network = \"gate-train\"
+[[stage]]
+kind = \"uniform\"
+inputs.network = \"init\"
+[[stage]]
+name = \"search\"
+kind = \"threshold-search\"
+inputs.scores = \"gates\"
+[[stage]]
+kind = \"prune\"
+inputs.channels = \"search\"
+[[stage]]
+kind = \"retrain\"
+inputs.network = \"prune\"
+epochs = 1
+[[stage]]
+kind = \"eval\"
+inputs.network = \"retrain\"
+latency = false
+";
+
+const RULES_SWEEP: &str = "[sweep.matrix]\nsearch.inputs.scores = [\"gates\", \"uniform\"]\nsearch.flops_ratio = [0.3, 0.5]\n\
+                           [[sweep.include]]\nretrain.inputs.network = \"init\"\n";
+
+/// Every point with its stages, or the mistakes.
+fn stages_of(text: &str, over: &[&str]) -> String {
+    let over: Vec<String> = over.iter().map(|&over| over.to_owned()).collect();
+    let loaded = pipeline::parse("p.toml", text, &[], stages::catalog());
+    let points = match loaded.and_then(|pipeline| pipeline.points(&over)) {
+        Ok(points) => points,
+        Err(error) => return drawn(&error),
+    };
+    let line = |point: &runner::plan::PointNodes| {
+        let names: Vec<&str> = point.stages.iter().map(|(name, _)| name.as_str()).collect();
+        format!("{}: {}\n", point.name(), names.join(" "))
+    };
+    Graph::new(&points).unwrap().points.iter().map(line).collect()
+}
+
+#[test]
+fn an_input_is_swept_and_a_point_has_the_stages_that_it_needs() {
+    let case = |name: &str, text: String| format!("## {name}\n{text}\n");
+    let file = format!("{RULES_SWEEP}{RULES}");
+    snapshot!(
+        [
+            case("in the file", stages_of(&file, &[])),
+            case("on the command line", stages_of(RULES, &["search.inputs.scores=uniform,gates"])),
+            case("in place of the file's", stages_of(&file, &["search.inputs.scores=uniform"])),
+            case(
+                "no stage",
+                stages_of(&file.replace("[\"gates\", \"uniform\"]", "[\"gates\", \"unifrm\"]"), &[])
+            ),
+            case("of another type", stages_of(RULES, &["search.inputs.scores=init"])),
+            case("no role", stages_of(RULES, &["search.inputs.score=gates"])),
+            case("a stage that needs itself", stages_of(RULES, &["gate-train.inputs.network=init,retrain"])),
+            case(
+                "twice",
+                stages_of(
+                    &format!("sweep.matrix.search.inputs.scores = [\"gates\", \"gates\"]\n{RULES}"),
+                    &[]
+                )
+            ),
+            case(
+                "no array",
+                stages_of(&format!("sweep.matrix.search.inputs.scores = \"gates\"\n{RULES}"), &[])
+            ),
+            case("the roles", stages_of(&format!("sweep.matrix.search.inputs = [\"gates\"]\n{RULES}"), &[])),
+            case("the kind", stages_of(&format!("sweep.matrix.uniform.kind = [\"random\"]\n{RULES}"), &[])),
+            case("the kind, for one call", stages_of(RULES, &["uniform.kind=random,l1"])),
+        ]
+        .concat()
+    );
+}
+
+#[test]
+fn a_sweep_over_rules_runs_each_piece_of_work_once_and_gates_as_scores_change_no_network() {
+    let data = "[data]\nlimit_train = 100\nlimit_test = 50\n";
+    let folder = folder_with(&format!("{data}{RULES_SWEEP}{RULES}"));
+    let (code, events, said) = run(folder.path(), "c", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let finished = events.iter().filter(|event| event["event"] == "stage-finished").count();
+    // init, gate-train, 2 rules; 4 points of search, prune, retrain, eval; the full network's retrain and eval.
+    assert_eq!(finished, 4 + 4 * 4 + 2);
+    // A search that takes the gates of the network itself finds the same channels: all below it is there.
+    let direct =
+        RULES.replace("inputs.scores = \"gates\"", "inputs.network = \"gate-train\"\nflops_ratio = 0.3");
+    std::fs::write(folder.path().join("p.toml"), format!("{data}{direct}")).unwrap();
+    let (code, events, said) = run(folder.path(), "c", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(told(&events, "stage-finished").len(), 1, "the search alone: {events:?}");
 }

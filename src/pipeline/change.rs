@@ -1,5 +1,6 @@
 //! Changes of the command line, checked like the file.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -9,6 +10,8 @@ use toml::de::{DeTable, DeValue};
 use super::check::{Checker, nearest};
 use super::error::{Mistake, PipelineError, Place, Source};
 use super::file::Pipeline;
+use super::inputs::{self, INPUTS, InputRef};
+use super::stages::Known;
 
 /// Mistakes that lie on the command line.
 pub fn error(mistakes: Vec<Mistake>) -> PipelineError {
@@ -51,6 +54,8 @@ pub struct Setting {
     pub keys: Vec<String>,
     /// The value.
     pub value: Value,
+    /// What it refers to, of an input.
+    pub input: Option<InputRef>,
     /// Where it is written.
     pub place: Place,
 }
@@ -72,6 +77,11 @@ impl Setting {
             (&mut pipeline.data, &mut pipeline.data_places)
         } else {
             let Some(stage) = pipeline.stages.iter_mut().find(|stage| stage.name == *target) else { return };
+            if let (Some(input), Some(role)) = (&self.input, inner.last()) {
+                stage.inputs.insert(role.clone(), input.clone());
+                stage.places.insert(inner.join("."), self.place.clone());
+                return;
+            }
             (&mut stage.parameters, &mut stage.places)
         };
         set(values, inner, &self.value);
@@ -131,10 +141,12 @@ fn target(
         settings.push(Setting {
             keys: vec![name.to_owned()],
             value: read,
+            input: None,
             place: checker.place(value.span()),
         });
         return;
     }
+    let mut kind_schema = None;
     let schema = if name == "data" {
         &catalog.data
     } else {
@@ -145,6 +157,7 @@ fn target(
             return;
         };
         let Some(kind) = catalog.kind(&stage.kind) else { return };
+        kind_schema = Some(kind);
         &kind.parameters
     };
     let DeValue::Table(fields) = value.get_ref() else {
@@ -154,8 +167,33 @@ fn target(
         checker.mistake(key.span(), words, format!("its keys are: {}", known.join(", ")));
         return;
     };
-    let read = checker.table("", fields, schema, &[]);
+    let skip: &[&str] = if kind_schema.is_some() { &[INPUTS, "kind"] } else { &[] };
+    let read = checker.table("", fields, schema, skip);
     leaves(&[name.to_owned()], fields, &read, checker, settings);
+    let Some(kind) = kind_schema else { return };
+    if let Some((key, _)) = fields.get_key_value("kind") {
+        checker.mistake(key.span(), "a stage's kind stands in the file alone", inputs::KINDS);
+    }
+    let broken = BTreeSet::new();
+    let known = Known { stages: &pipeline.stages, broken: &broken, catalog };
+    if let Some((key, written)) = fields.get_key_value(INPUTS) {
+        let DeValue::Table(roles) = written.get_ref() else {
+            let words =
+                format!("`{name}.inputs` is a table: name one of its roles, `{name}.inputs.ROLE=STAGE`");
+            checker.mistake(key.span(), words, "");
+            return;
+        };
+        for (role, value) in roles {
+            let Some(input) = inputs::role(kind, role, checker) else { continue };
+            let Some(found) = inputs::read(input, value, &known, checker) else { continue };
+            settings.push(Setting {
+                keys: vec![name.to_owned(), INPUTS.to_owned(), input.role.to_owned()],
+                value: value.get_ref().as_str().unwrap_or_default().into(),
+                input: Some(found),
+                place: checker.place(value.span()),
+            });
+        }
+    }
 }
 
 /// The values of a table and of those in it, each with its place.
@@ -174,7 +212,7 @@ fn leaves(
             }
             (Some(value), _) => {
                 let place = checker.place(written.span());
-                settings.push(Setting { keys, value: value.clone(), place });
+                settings.push(Setting { keys, value: value.clone(), input: None, place });
             }
             // Its mistake is told already.
             (None, _) => {}

@@ -8,18 +8,10 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::catalog::{Catalog, InputRole, KindSchema};
+use super::catalog::{Catalog, KindSchema};
 use super::check::{Checker, nearest};
 use super::error::Place;
-
-/// A reference to outputs of another stage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputRef {
-    /// The stage.
-    pub stage: String,
-    /// Its outputs.
-    pub outputs: Vec<String>,
-}
+use super::inputs::{self, Givers, InputRef};
 
 /// A stage as declared.
 #[derive(Debug, Clone)]
@@ -59,6 +51,51 @@ struct Head<'a> {
     kind: &'a KindSchema,
     kind_span: Range<usize>,
     fields: &'a DeTable<'a>,
+}
+
+/// All heads, as those that a stage may refer to.
+struct Heads<'a> {
+    heads: &'a [Head<'a>],
+    broken: &'a BTreeSet<String>,
+}
+
+impl Givers for Heads<'_> {
+    fn kind(&self, name: &str) -> Option<&KindSchema> {
+        self.heads.iter().find(|head| head.name == name).map(|head| head.kind)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.heads.iter().map(|head| head.name.as_str()).collect()
+    }
+
+    fn is_broken(&self, name: &str) -> bool {
+        self.broken.contains(name)
+    }
+}
+
+/// Declared stages, as those that a change may refer to.
+pub struct Known<'a> {
+    /// The stages.
+    pub stages: &'a [StageDecl],
+    /// Names of stages with mistakes.
+    pub broken: &'a BTreeSet<String>,
+    /// Their kinds.
+    pub catalog: &'a Catalog,
+}
+
+impl Givers for Known<'_> {
+    fn kind(&self, name: &str) -> Option<&KindSchema> {
+        let stage = self.stages.iter().find(|stage| stage.name == name)?;
+        self.catalog.kind(&stage.kind)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.stages.iter().map(|stage| stage.name.as_str()).collect()
+    }
+
+    fn is_broken(&self, name: &str) -> bool {
+        self.broken.contains(name)
+    }
 }
 
 /// Reads all stages. References may point down the file, so all heads are read first.
@@ -150,7 +187,7 @@ fn body(head: &Head<'_>, heads: &[Head<'_>], broken: &BTreeSet<String>, checker:
         fields.iter().map(|(key, value)| (key.get_ref().to_string(), checker.place(value.span()))).collect();
     places.insert(String::new(), checker.place(kind_span.clone()));
     let timeout = fields.get("timeout").and_then(|value| timeout(value, checker));
-    let mut inputs = BTreeMap::new();
+    let mut taken = BTreeMap::new();
     let empty = DeTable::default();
     let written = match fields.get("inputs").map(|inputs| (inputs.get_ref(), inputs)) {
         None => &empty,
@@ -161,7 +198,7 @@ fn body(head: &Head<'_>, heads: &[Head<'_>], broken: &BTreeSet<String>, checker:
             return StageDecl {
                 name: name.clone(),
                 kind: kind.name.to_owned(),
-                inputs,
+                inputs: taken,
                 parameters,
                 timeout,
                 places,
@@ -169,20 +206,10 @@ fn body(head: &Head<'_>, heads: &[Head<'_>], broken: &BTreeSet<String>, checker:
         }
     };
     for (role, value) in written {
-        let Some(input) = kind.inputs.iter().find(|input| input.role == role.get_ref().as_ref()) else {
-            let near = nearest(role.get_ref(), kind.inputs.iter().map(|input| input.role));
-            let near = if near.is_empty() { "it takes none".to_owned() } else { near };
-            let words = format!("`{}` takes no input `{}`", kind.name, role.get_ref());
-            checker.mistake(role.span(), words, near);
-            continue;
-        };
+        let Some(input) = inputs::role(kind, role, checker) else { continue };
         places.insert(format!("inputs.{}", input.role), checker.place(value.span()));
-        match reference(input, value, heads, broken, checker) {
-            Ok(Some(found)) => {
-                inputs.insert(input.role.to_owned(), found);
-            }
-            Ok(None) => {}
-            Err((words, help)) => checker.mistake(value.span(), words, help),
+        if let Some(found) = inputs::read(input, value, &Heads { heads, broken }, checker) {
+            taken.insert(input.role.to_owned(), found);
         }
     }
     for input in kind.inputs {
@@ -191,7 +218,7 @@ fn body(head: &Head<'_>, heads: &[Head<'_>], broken: &BTreeSet<String>, checker:
             checker.mistake(kind_span.clone(), words, format!("add `inputs.{} = \"...\"`", input.role));
         }
     }
-    StageDecl { name: name.clone(), kind: kind.name.to_owned(), inputs, parameters, timeout, places }
+    StageDecl { name: name.clone(), kind: kind.name.to_owned(), inputs: taken, parameters, timeout, places }
 }
 
 fn timeout(value: &Spanned<DeValue<'_>>, checker: &mut Checker) -> Option<Duration> {
@@ -213,47 +240,4 @@ pub const TIME: &str = "write a number and a unit: \"90s\", \"30min\", \"2h\" or
 pub fn duration(text: &str) -> Option<Duration> {
     let span: jiff::SignedDuration = text.parse().ok()?;
     Duration::try_from(span).ok().filter(|time| !time.is_zero())
-}
-
-/// What `"stage"` or `"stage.output"` refers to; `None` where the stage has mistakes of its own.
-fn reference(
-    input: &InputRole,
-    value: &Spanned<DeValue<'_>>,
-    heads: &[Head<'_>],
-    broken: &BTreeSet<String>,
-    checker: &Checker,
-) -> Result<Option<InputRef>, (String, String)> {
-    let DeValue::String(text) = value.get_ref() else {
-        let words = format!("`inputs.{}` must be a string, found {}", input.role, checker.written(value));
-        return Err((words, "write \"stage\" or \"stage.output\"".to_owned()));
-    };
-    let (target, output) = text.split_once('.').map_or((text.as_ref(), None), |(s, o)| (s, Some(o)));
-    let Some(giver) = heads.iter().find(|head| head.name == target) else {
-        if broken.contains(target) {
-            return Ok(None);
-        }
-        let near = nearest(target, heads.iter().map(|head| head.name.as_str()));
-        return Err((format!("no stage is called `{target}`"), near));
-    };
-    let outputs = giver.kind.outputs;
-    let mut fitting: Vec<&str> =
-        outputs.iter().filter(|output| output.artifact == input.artifact).map(|output| output.name).collect();
-    if fitting.is_empty() {
-        let gives: Vec<String> = outputs.iter().map(|output| format!("`{}`", output.artifact)).collect();
-        let gives = if gives.is_empty() { "nothing".to_owned() } else { gives.join(", ") };
-        let words =
-            format!("`inputs.{}` takes `{}`, but `{target}` gives {gives}", input.role, input.artifact);
-        return Err((words, String::new()));
-    }
-    if let Some(output) = output {
-        if !fitting.contains(&output) {
-            return Err((format!("`{target}` has no output `{output}`"), nearest(output, fitting)));
-        }
-        fitting = vec![output];
-    }
-    if !input.many {
-        fitting.truncate(1);
-    }
-    let outputs = fitting.into_iter().map(str::to_owned).collect();
-    Ok(Some(InputRef { stage: target.to_owned(), outputs }))
 }

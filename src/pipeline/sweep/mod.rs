@@ -17,6 +17,8 @@ pub use table::{axes, read, schema};
 use super::change;
 use super::error::{Mistake, PipelineError, Place};
 use super::file::Pipeline;
+use super::order::order;
+use super::stages::StageDecl;
 use axis::Axis;
 
 /// The most points a sweep may have; beyond it something was mistyped.
@@ -91,7 +93,8 @@ impl Pipeline {
             PipelineError::Mistakes { place: place.source.name.clone(), mistakes }
         })?;
         let points = self.pinned(points);
-        Ok(points.iter().map(|terms| self.at(terms)).collect())
+        let named = self.named(&points);
+        points.iter().map(|terms| self.at(terms, &named)).collect()
     }
 
     /// What `--set` of swept keys leaves of the points.
@@ -111,13 +114,36 @@ impl Pipeline {
         points
     }
 
-    fn at(&self, terms: &Terms<'_>) -> Point {
-        let mut pipeline = self.clone();
-        for setting in terms.iter().flat_map(|term| &term.choice.settings) {
-            setting.apply(&mut pipeline);
+    /// The stages that belong to the points alone that take them: those that a swept input names, and those that another
+    /// stage of the file takes. Empty where no input is swept.
+    fn named(&self, points: &[Terms<'_>]) -> BTreeSet<String> {
+        let settings = points.iter().flatten().flat_map(|term| &term.choice.settings);
+        let mut named: BTreeSet<String> =
+            settings.filter_map(|setting| Some(setting.input.as_ref()?.stage.clone())).collect();
+        if !named.is_empty() {
+            let taken = self.stages.iter().flat_map(|stage| stage.inputs.values());
+            named.extend(taken.map(|input| input.stage.clone()));
         }
+        named
+    }
+
+    fn at(&self, terms: &Terms<'_>, named: &BTreeSet<String>) -> Result<Point, PipelineError> {
+        let mut pipeline = self.clone();
+        let settings = || terms.iter().flat_map(|term| &term.choice.settings);
+        settings().for_each(|setting| setting.apply(&mut pipeline));
         let label = terms.iter().map(|term| (term.key.to_owned(), term.choice.word.clone())).collect();
-        Point { label, pipeline }
+        if !named.is_empty() {
+            pipeline.stages = order(std::mem::take(&mut pipeline.stages)).map_err(|mistake| {
+                let mistakes = vec![*mistake];
+                let in_file = settings().all(|setting| setting.place.source == self.source);
+                match in_file {
+                    true => PipelineError::Mistakes { place: self.source.name.clone(), mistakes },
+                    false => change::error(mistakes),
+                }
+            })?;
+            leave_out(&mut pipeline.stages, named);
+        }
+        Ok(Point { label, pipeline })
     }
 }
 
@@ -164,6 +190,20 @@ impl Sweep {
             _ => Err(too_many()),
         }
     }
+}
+
+/// Leaves the stages in `named` out that nothing takes, with those above that nothing else takes. What takes a stage stands
+/// behind it.
+fn leave_out(stages: &mut Vec<StageDecl>, named: &BTreeSet<String>) {
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    let mut kept: Vec<StageDecl> = Vec::with_capacity(stages.len());
+    for stage in stages.drain(..).rev() {
+        if taken.contains(&stage.name) || !named.contains(&stage.name) {
+            taken.extend(stage.inputs.values().map(|input| input.stage.clone()));
+            kept.push(stage);
+        }
+    }
+    stages.extend(kept.into_iter().rev());
 }
 
 /// Every point with every combination of the values of some axes, the last axis fastest.

@@ -2,14 +2,15 @@
 
 use serde_json::{Map, Value, json};
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use super::axis::{Axis, Choice};
 use super::{Sweep, range};
-use crate::pipeline::catalog::Catalog;
+use crate::pipeline::catalog::{Catalog, KindSchema};
 use crate::pipeline::change::Setting;
 use crate::pipeline::check::{Checker, nearest};
-use crate::pipeline::stages::Declared;
+use crate::pipeline::inputs::{self, INPUTS};
+use crate::pipeline::stages::{Declared, Known};
 
 /// How an axis is written.
 const FORM: &str = "write STAGE.KEY = [A, B], data.KEY = [A, B] or seed = \"1..3\" (both ends included)";
@@ -136,6 +137,9 @@ impl Reader<'_> {
                 }
                 _ => match self.stages.kind(&target).and_then(|kind| self.catalog.kind(kind)) {
                     Some(kind) => {
+                        if let DeValue::Table(fields) = value.get_ref() {
+                            self.inputs(&target, kind, fields, form, &mut axes);
+                        }
                         self.fields(vec![target], (key.span(), value), &kind.parameters, form, &mut axes);
                     }
                     // Its own mistake is told already.
@@ -155,6 +159,44 @@ impl Reader<'_> {
         // The parser sorts keys by name; the file's order is that of the points.
         axes.sort_by_key(|(at, _)| *at);
         axes.into_iter().map(|(_, axis)| axis).collect()
+    }
+
+    /// The swept inputs of a stage.
+    fn inputs(
+        &mut self,
+        stage: &str,
+        kind: &KindSchema,
+        fields: &DeTable<'_>,
+        form: Form,
+        axes: &mut Vec<(usize, Axis)>,
+    ) {
+        if let Some((key, _)) = fields.get_key_value("kind") {
+            self.checker.mistake(key.span(), "a stage's kind cannot be swept", inputs::KINDS);
+        }
+        let Some((key, written)) = fields.get_key_value(INPUTS) else { return };
+        let DeValue::Table(roles) = written.get_ref() else {
+            let words = format!("`{stage}.inputs` is a table: name one of its roles, `{stage}.inputs.ROLE`");
+            self.checker.mistake(key.span(), words, "");
+            return;
+        };
+        let text = json!({"type": "string"});
+        for (role, value) in roles {
+            let Some(input) = inputs::role(kind, role, self.checker) else { continue };
+            let keys = [stage, INPUTS, input.role].map(str::to_owned).to_vec();
+            let Some((at, mut axis)) = self.axis(keys, value, &text, form) else { continue };
+            let Declared { stages, broken } = self.stages;
+            let known = Known { stages, broken, catalog: self.catalog };
+            let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
+                DeValue::Array(items) => items.iter().collect(),
+                _ => vec![value],
+            };
+            for (choice, item) in axis.choices.iter_mut().zip(items) {
+                for setting in &mut choice.settings {
+                    setting.input = inputs::read(input, item, &known, self.checker);
+                }
+            }
+            axes.push((at, axis));
+        }
     }
 
     /// The swept keys of a stage, or of a table in it.
@@ -177,6 +219,9 @@ impl Reader<'_> {
         };
         for (key, value) in table {
             let inner = key.get_ref().as_ref();
+            if path.len() == 1 && path[0] != "data" && (inner == INPUTS || inner == "kind") {
+                continue;
+            }
             let path = [path.as_slice(), &[inner.to_owned()]].concat();
             match properties.get(inner) {
                 Some(table) if table["properties"].is_object() => {
@@ -230,8 +275,12 @@ impl Reader<'_> {
         }
         let mut axis = Axis { key, choices: Vec::new() };
         for (value, span) in found {
-            let choice =
-                Choice::new(Setting { keys: keys.clone(), value, place: self.checker.place(span.clone()) });
+            let choice = Choice::new(Setting {
+                keys: keys.clone(),
+                value,
+                input: None,
+                place: self.checker.place(span.clone()),
+            });
             if axis.choices.iter().any(|other| other.word == choice.word) {
                 let words = format!("`{}` has the value {} twice", axis.key, choice.word);
                 self.checker.mistake(span, words, "");

@@ -1,0 +1,96 @@
+//! References to other stages: `inputs.ROLE = "stage"` of a stage, of a sweep and of the command line.
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::catalog::{InputRole, KindSchema};
+use super::check::{Checker, nearest};
+
+/// A reference to outputs of another stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputRef {
+    /// The stage.
+    pub stage: String,
+    /// Its outputs.
+    pub outputs: Vec<String>,
+}
+
+/// The key of a stage's inputs.
+pub const INPUTS: &str = "inputs";
+
+/// How a stage's kind is swept.
+pub const KINDS: &str = "write a stage of each kind, and sweep the input of the stage that takes them: \
+                         STAGE.inputs.ROLE = [\"a\", \"b\"]";
+
+/// The stages that can be referred to.
+pub trait Givers {
+    /// The kind of the stage of this name.
+    fn kind(&self, name: &str) -> Option<&KindSchema>;
+
+    /// All names.
+    fn names(&self) -> Vec<&str>;
+
+    /// Whether the stage of this name has mistakes of its own.
+    fn is_broken(&self, name: &str) -> bool;
+}
+
+/// The role of this name, or a mistake.
+pub fn role<'a>(
+    kind: &'a KindSchema,
+    name: &Spanned<std::borrow::Cow<'_, str>>,
+    checker: &mut Checker,
+) -> Option<&'a InputRole> {
+    let found = kind.inputs.iter().find(|input| input.role == name.get_ref().as_ref());
+    if found.is_none() {
+        let near = nearest(name.get_ref(), kind.inputs.iter().map(|input| input.role));
+        let near = if near.is_empty() { "it takes none".to_owned() } else { near };
+        checker.mistake(name.span(), format!("`{}` takes no input `{}`", kind.name, name.get_ref()), near);
+    }
+    found
+}
+
+/// What `"stage"` or `"stage.output"` refers to; `None` where that is a mistake, here or in the stage itself.
+pub fn read(
+    input: &InputRole,
+    value: &Spanned<DeValue<'_>>,
+    givers: &dyn Givers,
+    checker: &mut Checker,
+) -> Option<InputRef> {
+    let DeValue::String(text) = value.get_ref() else {
+        let words = format!("`inputs.{}` must be a string, found {}", input.role, checker.written(value));
+        checker.mistake(value.span(), words, "write \"stage\" or \"stage.output\"");
+        return None;
+    };
+    let (target, output) = text.split_once('.').map_or((text.as_ref(), None), |(s, o)| (s, Some(o)));
+    let Some(giver) = givers.kind(target) else {
+        if !givers.is_broken(target) {
+            let near = nearest(target, givers.names());
+            checker.mistake(value.span(), format!("no stage is called `{target}`"), near);
+        }
+        return None;
+    };
+    let outputs = giver.outputs;
+    let mut fitting: Vec<&str> =
+        outputs.iter().filter(|output| output.artifact == input.artifact).map(|output| output.name).collect();
+    if fitting.is_empty() {
+        let gives: Vec<String> = outputs.iter().map(|output| format!("`{}`", output.artifact)).collect();
+        let gives = if gives.is_empty() { "nothing".to_owned() } else { gives.join(", ") };
+        let words =
+            format!("`inputs.{}` takes `{}`, but `{target}` gives {gives}", input.role, input.artifact);
+        checker.mistake(value.span(), words, "");
+        return None;
+    }
+    if let Some(output) = output {
+        if !fitting.contains(&output) {
+            let near = nearest(output, fitting);
+            checker.mistake(value.span(), format!("`{target}` has no output `{output}`"), near);
+            return None;
+        }
+        fitting = vec![output];
+    }
+    if !input.many {
+        fitting.truncate(1);
+    }
+    let outputs = fitting.into_iter().map(str::to_owned).collect();
+    Some(InputRef { stage: target.to_owned(), outputs })
+}
