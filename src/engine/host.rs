@@ -189,7 +189,7 @@ impl Host for StageHost<'_> {
                 return Some(state);
             }
             Ok(Partial::Absent) => return None,
-            Ok(Partial::Damaged) => self.set_state_aside("is damaged or of another format"),
+            Ok(Partial::Damaged) => self.set_state_aside("is damaged, unreadable or of another format"),
             Err(error) => Err(error),
         };
         if let Err(error) = found {

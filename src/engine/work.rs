@@ -227,7 +227,7 @@ impl<'a> Executor<'a> {
             let Some(objects) = task.assessment.inputs.get(&edge.role) else { continue };
             for (output, object) in objects {
                 let bytes = self.run.store.get(object).map_err(|source| match source {
-                    StoreError::Damaged { .. } | StoreError::Missing { .. } => {
+                    StoreError::Damaged { .. } | StoreError::Lost { .. } | StoreError::Missing { .. } => {
                         Halt::BrokenInput { giver: edge.from, object: *object, source: Box::new(source) }
                     }
                     other => other.into(),

@@ -1,9 +1,11 @@
 //! Tests: what a power cut leaves, and what a disk that fails leaves.
 //!
 //! The store's changes are recorded through the seam in [`super::faults`] and replayed into a model of a disk that
-//! forgets what was not flushed: entries of folders until the folder is, contents of files until the file is.
+//! forgets what was not flushed: entries of folders until the folder is, contents of files until the file is. Of the
+//! entries any choice may survive, in any order; of a content all, a part, zeros in its place, or nothing.
 
 mod collection;
+mod reading;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -13,10 +15,14 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use jiff::Timestamp;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use super::faults::{Change, with_probe};
-use super::{History, Lookup, ObjectHash, OutputEntry, Partial, Provenance, Record, Store, StoreError};
+use super::faults::{Operation, with_probe};
+use super::{
+    History, Lookup, ObjectHash, OutputEntry, Partial, Provenance, Record, Repair, Store, StoreError,
+};
 use crate::fingerprint::Fingerprint;
 
 const OBJECTS: [&[u8]; 2] = [b"the best network", b"the last network"];
@@ -89,22 +95,26 @@ enum Made {
     Folder(PathBuf),
     File(PathBuf),
     FileSync(PathBuf, Vec<u8>),
-    Rename(PathBuf, PathBuf),
+    /// With the content that the running system sees then.
+    Rename(PathBuf, PathBuf, Vec<u8>),
     FolderSync(PathBuf),
     Removal(PathBuf),
 }
 
 type Journal = Rc<RefCell<Vec<Made>>>;
 
-fn write_down(journal: &Journal, change: Change<'_>) {
-    let made = match change {
-        Change::MakeFolder(path) => Made::Folder(path.into()),
-        Change::WriteFile(path) => Made::File(path.into()),
-        Change::SyncFile(path) => Made::FileSync(path.into(), fs::read(path).unwrap()),
-        Change::Rename(from, to) => Made::Rename(from.into(), to.into()),
-        Change::SyncFolder(path) => Made::FolderSync(path.into()),
-        Change::Remove(path) => Made::Removal(path.into()),
-        Change::Lock(_) => return,
+fn write_down(journal: &Journal, operation: Operation<'_>) {
+    let made = match operation {
+        Operation::MakeFolder(path) => Made::Folder(path.into()),
+        Operation::WriteFile(path) => Made::File(path.into()),
+        Operation::SyncFile(path) => Made::FileSync(path.into(), fs::read(path).unwrap()),
+        Operation::Rename(from, to) => {
+            // A folder that is moved has no content of its own.
+            Made::Rename(from.into(), to.into(), fs::read(from).unwrap_or_default())
+        }
+        Operation::SyncFolder(path) => Made::FolderSync(path.into()),
+        Operation::Remove(path) => Made::Removal(path.into()),
+        Operation::Lock(_) | Operation::Read(_) | Operation::List(_) => return,
     };
     journal.borrow_mut().push(made);
 }
@@ -113,6 +123,26 @@ fn write_down(journal: &Journal, change: Change<'_>) {
 enum Entry {
     Folder,
     File(usize),
+}
+
+/// What a file holds, as far as the running system has told the disk.
+#[derive(Debug, Clone, Default)]
+struct Content {
+    bytes: Vec<u8>,
+    flushed: bool,
+}
+
+impl Content {
+    /// What a power cut may leave of it.
+    fn left(&self, luck: u32) -> Vec<u8> {
+        match luck % 4 {
+            _ if self.flushed => self.bytes.clone(),
+            0 => Vec::new(),
+            1 => self.bytes[..self.bytes.len() / 2].to_vec(),
+            2 => vec![0; self.bytes.len()],
+            _ => self.bytes.clone(),
+        }
+    }
 }
 
 /// A disk in the moment of a power cut.
@@ -124,8 +154,8 @@ struct Model {
     kept: BTreeMap<PathBuf, Entry>,
     /// Changes of entries that may or may not be on the disk.
     pending: Vec<(PathBuf, Option<Entry>)>,
-    /// Contents of files, once they were flushed.
-    contents: Vec<Vec<u8>>,
+    /// Contents of files.
+    contents: Vec<Content>,
 }
 
 impl Model {
@@ -135,16 +165,24 @@ impl Model {
             match made.clone() {
                 Made::Folder(path) => model.change(path, Some(Entry::Folder)),
                 Made::File(path) => {
-                    model.contents.push(Vec::new());
+                    if model.seen.contains_key(&path) {
+                        continue; // It is added to, or it is the folder that is tried out.
+                    }
+                    model.contents.push(Content::default());
                     let file = Entry::File(model.contents.len() - 1);
                     model.change(path, Some(file));
                 }
                 Made::FileSync(path, content) => match model.seen.get(&path) {
-                    Some(&Entry::File(number)) => model.contents[number] = content,
+                    Some(&Entry::File(number)) => {
+                        model.contents[number] = Content { bytes: content, flushed: true };
+                    }
                     other => panic!("{path:?} is flushed, and is {other:?}"),
                 },
-                Made::Rename(from, to) => {
+                Made::Rename(from, to, content) => {
                     let entry = model.seen.get(&from).copied();
+                    if let Some(Entry::File(number)) = entry {
+                        model.contents[number].bytes = content;
+                    }
                     model.change(to, entry);
                     model.change(from, None);
                 }
@@ -165,8 +203,9 @@ impl Model {
         self.pending.push((path, entry));
     }
 
-    /// Writes out what is left if of the pending changes just those of `survivors` reached the disk.
-    fn write(&self, from: &Path, to: &Path, survivors: &[usize]) {
+    /// Writes out what is left if of the pending changes just those of `survivors` reached the disk. What becomes of contents
+    /// that were not flushed depends on `luck`.
+    fn write(&self, from: &Path, to: &Path, survivors: &[usize], luck: u32) {
         let mut left = self.kept.clone();
         apply(&mut left, survivors.iter().map(|&index| self.pending[index].clone()).collect());
         for (path, entry) in left {
@@ -176,7 +215,10 @@ impl Model {
             if path.parent().is_some_and(Path::is_dir) {
                 match entry {
                     Entry::Folder => fs::create_dir(path).unwrap(),
-                    Entry::File(number) => fs::write(path, &self.contents[number]).unwrap(),
+                    Entry::File(number) => {
+                        fs::write(path, self.contents[number].left(luck.wrapping_add(number as u32)))
+                            .unwrap();
+                    }
                 }
             }
         }
@@ -193,7 +235,7 @@ fn apply(entries: &mut BTreeMap<PathBuf, Entry>, changes: Vec<(PathBuf, Option<E
 }
 
 /// Cuts the power after every change but the first `from`. Of the entries that were not flushed none survive, all,
-/// each one alone, and all but each one.
+/// each one alone, all but each one, and some more choices: all there are of a few entries, else random ones.
 fn cut_power_everywhere(
     base: &Path,
     journal: &[Made],
@@ -201,6 +243,7 @@ fn cut_power_everywhere(
     from: usize,
     check: &dyn Fn(&Path, Done, &str),
 ) {
+    let mut random = ChaCha8Rng::seed_from_u64(20);
     for length in from..=journal.len() {
         let model = Model::after(&journal[..length]);
         let done =
@@ -209,13 +252,40 @@ fn cut_power_everywhere(
         let mut cases: Vec<Vec<usize>> = vec![Vec::new(), (0..count).collect()];
         cases.extend((0..count).map(|one| vec![one]));
         cases.extend((0..count).map(|left_out| (0..count).filter(|one| *one != left_out).collect()));
+        let chosen = |choice: u32| (0..count).filter(|one| choice >> (one % 32) & 1 == 1).collect();
+        if count <= FEW {
+            cases.extend((0..1 << count).map(chosen));
+        } else {
+            cases.extend((0..1 << FEW).map(|_| chosen(random.random())));
+        }
+        cases.sort();
+        cases.dedup();
         for survivors in cases {
             let after = folder();
-            model.write(base, after.path(), &survivors);
-            let what = format!("after change {length}, {:?}, with {survivors:?}", journal.get(length));
-            check(&after.path().join("new/cache"), done, &what);
+            let luck = random.random();
+            model.write(base, after.path(), &survivors, luck);
+            let made = journal.get(length);
+            let what = format!("after change {length}, {made:?}, with {survivors:?}, luck {luck}");
+            let root = after.path().join("new/cache");
+            check(&root, done, &what);
+            verify(&root, &what);
         }
     }
+}
+
+/// Of so many entries every choice is tried.
+const FEW: usize = 4;
+
+/// Nothing of what has to last is damaged, and what may be lost is gone once it was moved aside.
+fn verify(root: &Path, what: &str) {
+    let store = Store::open(root).unwrap();
+    let checked = store.verify(Repair::MoveAside).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    for finding in checked.findings {
+        let room = finding.path.iter().next().unwrap().to_string_lossy();
+        let may_be_lost = ["last", "runs", "manifests", "logs", "data-hashes.json"].contains(&&*room);
+        assert!(may_be_lost, "{what}: {finding:?}");
+    }
+    assert_eq!(store.verify(Repair::No).unwrap().findings, [], "{what}");
 }
 
 /// Runs `work` on a cache that is not there yet, and writes its changes down.
@@ -237,8 +307,8 @@ fn a_power_cut_at_any_moment_leaves_whole_results_and_none_that_was_reported_is_
         let store = Store::open(root).unwrap();
         let journal = journal.clone();
         with_probe(
-            move |change| {
-                write_down(&journal, change);
+            move |operation| {
+                write_down(&journal, operation);
                 Ok(())
             },
             || work(&store, report).unwrap(),
@@ -258,15 +328,15 @@ fn a_power_cut_spares_what_another_runner_put_there_and_had_not_flushed() {
             let mut left = dies_at;
             let store = Store::open(root).unwrap();
             let died = with_probe(
-                move |change| {
+                move |operation| {
                     // The runner dies before it flushes a folder for the so-many-th time.
-                    if matches!(change, Change::SyncFolder(path) if path.starts_with(&base)) {
+                    if matches!(operation, Operation::SyncFolder(path) if path.starts_with(&base)) {
                         if left == 0 {
                             return Err(io::Error::other("killed"));
                         }
                         left -= 1;
                     }
-                    write_down(&first, change);
+                    write_down(&first, operation);
                     Ok(())
                 },
                 || OBJECTS.iter().try_for_each(|content| store.put(content).map(drop)),
@@ -275,8 +345,8 @@ fn a_power_cut_spares_what_another_runner_put_there_and_had_not_flushed() {
             before.set(journal.borrow().len());
             let (store, journal) = (Store::open(root).unwrap(), journal.clone());
             with_probe(
-                move |change| {
-                    write_down(&journal, change);
+                move |operation| {
+                    write_down(&journal, operation);
                     Ok(())
                 },
                 || work(&store, report).unwrap(),
@@ -287,8 +357,64 @@ fn a_power_cut_spares_what_another_runner_put_there_and_had_not_flushed() {
 }
 
 #[test]
+fn the_model_notices_every_flush_that_is_left_out() {
+    let (base, journal, reported) = recorded(|root, journal, report| {
+        let store = Store::open(root).unwrap();
+        let journal = journal.clone();
+        with_probe(
+            move |operation| {
+                write_down(&journal, operation);
+                Ok(())
+            },
+            || work(&store, report).unwrap(),
+        );
+    });
+    let is_noticed = |left_out: &dyn Fn(usize, &Made) -> bool| {
+        // Left out means done without the flush: what was made up to a report stays the same.
+        let made = journal.iter().enumerate().map(|(at, made)| match left_out(at, made) {
+            true => Made::FolderSync(PathBuf::new()),
+            false => made.clone(),
+        });
+        let made: Vec<Made> = made.collect();
+        let cut = || cut_power_everywhere(base.path(), &made, &reported, 0, &check);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(cut)).is_err()
+    };
+    assert!(!is_noticed(&|_, _| false));
+    let files = journal.iter().enumerate().filter(|(_, made)| matches!(made, Made::FileSync(..)));
+    let files: Vec<usize> = files.map(|(at, _)| at).collect();
+    assert_eq!(files.len(), STATES.len() + OBJECTS.len() + 1);
+    for file in files {
+        assert!(is_noticed(&|at, _| at == file), "{:?}", journal[file]);
+    }
+    for room in ["objects", "records", "partial"] {
+        let of_room = |made: &Made| matches!(made, Made::FolderSync(path) if path.iter().any(|p| p == room));
+        assert!(is_noticed(&|_, made| of_room(made)), "{room}");
+    }
+}
+
+/// A disk that fails at an operation.
+#[derive(Clone, Copy)]
+struct Fault {
+    error: fn() -> io::Error,
+    /// A full disk stays full, and can be read; another fault may be the only one.
+    stays: bool,
+}
+
+const FAULTS: [Fault; 3] = [
+    Fault { error: || io::ErrorKind::StorageFull.into(), stays: true },
+    Fault { error: || io::ErrorKind::Other.into(), stays: false },
+    Fault { error: eio, stays: false },
+];
+
+/// What a broken disk says.
+fn eio() -> io::Error {
+    io::Error::from_raw_os_error(5)
+}
+
+#[test]
 fn any_operation_may_fail_and_the_cache_stays_valid_and_goes_on() {
-    for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other] {
+    let _here = reading::all_work_here();
+    for Fault { error, stays } in FAULTS {
         for failing in 0.. {
             let base = folder();
             let root = base.path().join("new/cache");
@@ -297,16 +423,14 @@ fn any_operation_may_fail_and_the_cache_stays_valid_and_goes_on() {
             let (inside, reached) = (base.path().to_owned(), Rc::new(Cell::new(false)));
             let reaching = reached.clone();
             let failed = with_probe(
-                move |change| {
-                    let counts = change.path().starts_with(&inside);
+                move |operation| {
+                    let counts = operation.path().starts_with(&inside) && !(stays && operation.looks());
                     left -= i32::from(counts);
-                    // A full disk stays full; a fault may be the only one.
-                    let fails =
-                        if kind == io::ErrorKind::StorageFull { left < 0 } else { counts && left == -1 };
+                    let fails = counts && if stays { left < 0 } else { left == -1 };
                     reaching.set(reaching.get() || fails);
-                    if fails { Err(kind.into()) } else { Ok(()) }
+                    if fails { Err(error()) } else { Ok(()) }
                 },
-                || work(&store, &|now| *done.borrow_mut() = now),
+                || work(&store, &|now| *done.borrow_mut() = now).and_then(|()| reading::look(&store)),
             );
             check(&root, *done.borrow(), &format!("operation {failing} failed: {failed:?}"));
             let halves = fs::read_dir(root.join("tmp")).map_or(0, Iterator::count);
@@ -316,14 +440,15 @@ fn any_operation_may_fail_and_the_cache_stays_valid_and_goes_on() {
                 assert!(failing > 20, "only {failing} operations");
                 break;
             }
-            if let Err(error) = failed {
+            if let Err(failed) = failed {
                 assert!(
-                    matches!(&error, StoreError::Io { source, .. } if source.kind() == kind),
-                    "{error:?}"
+                    matches!(&failed, StoreError::Io { source, .. } if source.kind() == error().kind()),
+                    "{failed:?}"
                 );
             }
             work(&store, &|_| {}).unwrap();
             check(&root, Done::Record, "and goes on");
+            assert_eq!(store.verify(Repair::No).unwrap().findings, [], "operation {failing}");
         }
     }
 }
@@ -332,8 +457,8 @@ fn any_operation_may_fail_and_the_cache_stays_valid_and_goes_on() {
 fn where_there_are_no_locks_work_goes_on_without() {
     let base = folder();
     let store = Store::open(base.path()).unwrap();
-    let unsupported = |change: Change<'_>| match change {
-        Change::Lock(_) => Err(io::ErrorKind::Unsupported.into()),
+    let unsupported = |operation: Operation<'_>| match operation {
+        Operation::Lock(_) => Err(io::ErrorKind::Unsupported.into()),
         _ => Ok(()),
     };
     with_probe(unsupported, || {

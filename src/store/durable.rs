@@ -7,11 +7,11 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::faults::{Change, before};
+use super::faults::{Operation, before};
 use super::lock::open_lock;
 
 /// How a file is kept.
@@ -59,7 +59,7 @@ impl Disk {
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
         let mut file = builder.tempfile_in(&tmp)?;
-        before(Change::WriteFile(file.path()))?;
+        before(Operation::WriteFile(file.path()))?;
         for part in content {
             file.write_all(part)?;
         }
@@ -67,10 +67,10 @@ impl Disk {
             forbid_writing(file.as_file())?;
         }
         if care != Care::Hint {
-            before(Change::SyncFile(file.path()))?;
+            before(Operation::SyncFile(file.path()))?;
             file.as_file().sync_all()?;
         }
-        before(Change::Rename(file.path(), path))?;
+        before(Operation::Rename(file.path(), path))?;
         file.persist(path)?;
         if care == Care::Hint { Ok(()) } else { sync_folder(folder) }
     }
@@ -78,7 +78,7 @@ impl Disk {
     /// Makes sure that a file, which another process may have put there a moment ago, stays.
     pub fn settle(&self, path: &Path) -> io::Result<()> {
         self.make_folder(parent(path))?;
-        before(Change::SyncFile(path))?;
+        before(Operation::SyncFile(path))?;
         File::open(path)?.sync_all()?;
         sync_folder(parent(path))
     }
@@ -98,7 +98,7 @@ impl Disk {
         }
         let is_new = !folder.is_dir();
         if is_new {
-            before(Change::MakeFolder(folder))?;
+            before(Operation::MakeFolder(folder))?;
             match fs::create_dir(folder) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
                 made => made?,
@@ -116,7 +116,7 @@ impl Disk {
     /// Renames a file into another folder of the cache.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.make_folder(parent(to))?;
-        before(Change::Rename(from, to))?;
+        before(Operation::Rename(from, to))?;
         fs::rename(from, to)?;
         sync_folder(parent(to))?;
         sync_folder(parent(from))
@@ -134,10 +134,10 @@ impl Disk {
             return Ok(0);
         }
         let mut removed = 0;
-        for entry in fs::read_dir(&tmp)? {
+        for entry in list(&tmp)? {
             let path = entry?.path();
             if path.symlink_metadata()?.is_file() {
-                before(Change::Remove(&path))?;
+                before(Operation::Remove(&path))?;
                 fs::remove_file(&path)?;
                 removed += 1;
             }
@@ -149,7 +149,7 @@ impl Disk {
     /// sees the file of a living writer, and needs no clock to tell an old one. `None` where there are no locks.
     fn writing(&self) -> io::Result<Option<File>> {
         let lock = self.open_writing_lock()?;
-        match before(Change::Lock(&self.root)).and_then(|()| lock.lock_shared()) {
+        match before(Operation::Lock(&self.root)).and_then(|()| lock.lock_shared()) {
             Ok(()) => Ok(Some(lock)),
             Err(error) if super::lock::is_unsupported(&error) => Ok(None),
             Err(error) => Err(error),
@@ -163,18 +163,60 @@ impl Disk {
     }
 }
 
-/// Reads a file; `None` if there is none.
+/// Reads a file; `None` if there is none. One that the disk does not give at once is asked for again.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    let once = || {
+        let mut content = Vec::new();
+        open(path)?.read_to_end(&mut content)?;
+        Ok(content)
+    };
+    let content: io::Result<Vec<u8>> = match once() {
+        Err(error) if is_lost(&error) => once(),
+        content => content,
+    };
+    match content {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
+/// Opens a file to read it. Whatever else has its name is refused: reading a pipe would never end, and a link leads to what
+/// anyone may change.
+pub fn open(path: &Path) -> io::Result<File> {
+    before(Operation::Read(path))?;
+    ordinary(path)?;
+    File::open(path)
+}
+
+/// Refuses what is there and is no file.
+pub fn ordinary(path: &Path) -> io::Result<()> {
+    if path.symlink_metadata()?.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "it is no ordinary file"))
+}
+
+/// The entries of a folder.
+pub fn list(folder: &Path) -> io::Result<fs::ReadDir> {
+    before(Operation::List(folder))?;
+    fs::read_dir(folder)
+}
+
+/// Whether the content of a file is gone for good: the disk does not give it back, or something else has its name. What is not
+/// ours to read and what the system is short of are other matters.
+pub fn is_lost(error: &io::Error) -> bool {
+    /// EIO, which every Unix knows, and Linux's ENODATA (a broken sector), EBADMSG and EILSEQ (a wrong checksum) and EUCLEAN
+    /// (a damaged file system).
+    const BROKEN: [i32; 5] = [5, 61, 74, 84, 117];
+    let known = if cfg!(target_os = "linux") { 5 } else { usize::from(cfg!(unix)) };
+    let is_broken = |code| BROKEN[..known].contains(&code);
+    error.kind() == io::ErrorKind::InvalidData || error.raw_os_error().is_some_and(is_broken)
+}
+
 /// Removes a file, if it is there.
 pub fn remove(path: &Path) -> io::Result<()> {
-    before(Change::Remove(path))?;
+    before(Operation::Remove(path))?;
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
@@ -205,7 +247,7 @@ fn forbid_writing(_file: &File) -> io::Result<()> {
 
 /// Flushes a folder's entries to the disk.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    before(Change::SyncFolder(folder))?;
+    before(Operation::SyncFolder(folder))?;
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
     Ok(())

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use miette::Diagnostic;
 
+use super::durable::is_lost;
 use super::{FORMAT, ObjectHash};
 use crate::fingerprint::Fingerprint;
 
@@ -13,9 +14,11 @@ use crate::fingerprint::Fingerprint;
 pub enum StoreError {
     /// A file operation failed.
     #[error("cannot {action} {path}")]
-    #[diagnostic(help(
+    #[diagnostic(help("{}", if is_lost(source) {
+        "the disk does not give it back, or it is no file: `runner cache verify --repair` moves it aside"
+    } else {
         "see that the cache folder is writable and that its disk has room; `--cache DIR` takes another folder"
-    ))]
+    }))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -50,6 +53,19 @@ pub enum StoreError {
         hash: ObjectHash,
         /// Where it is now.
         moved_to: String,
+    },
+    /// An object that the disk does not give back.
+    #[error("object {hash} cannot be read back from the disk; it was moved to {moved_to}")]
+    #[diagnostic(help(
+        "run the pipeline again: the stage that made it will run anew; and look after the disk"
+    ))]
+    Lost {
+        /// Its name.
+        hash: ObjectHash,
+        /// Where it is now.
+        moved_to: String,
+        /// What the system said.
+        source: io::Error,
     },
     /// An object that is not there.
     #[error("object {hash} is missing from the cache")]

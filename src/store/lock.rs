@@ -12,7 +12,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::faults::{Change, before};
+use super::durable::{open, ordinary};
+use super::faults::{Operation, before};
 use super::{Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
@@ -61,7 +62,7 @@ impl Store {
     /// The lock's file cannot be used.
     pub fn holder(&self, fingerprint: &Fingerprint) -> Result<Option<Holder>, StoreError> {
         let path = self.disk.root().join("locks").join(fingerprint.to_string());
-        let file = match File::open(&path) {
+        let file = match open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io("open the lock", &path)(error)),
@@ -91,7 +92,7 @@ impl Store {
         loop {
             let file = open_lock(&path).map_err(StoreError::io("open the lock", &path))?;
             let tried =
-                before(Change::Lock(&path)).map_err(TryLockError::Error).and_then(|()| file.try_lock());
+                before(Operation::Lock(&path)).map_err(TryLockError::Error).and_then(|()| file.try_lock());
             match tried {
                 Ok(()) if names(&path, &file) => {
                     introduce(&file);
@@ -118,8 +119,12 @@ impl Store {
 
 /// Opens a lock's file. One of another user, which we may only read, can be locked as well.
 pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    match ordinary(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => found?,
+    }
     match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && path.exists() => File::open(path),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && path.exists() => open(path),
         opened => opened,
     }
 }

@@ -1,13 +1,14 @@
 //! What explains and saves time, and may be lost: what a named stage last was, hashes of data files, logs.
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::durable::{self, Care};
+use super::faults::{Operation, before};
 use super::formats::LastRun;
 use super::lock::open_lock;
 use super::sealed;
@@ -38,7 +39,10 @@ impl Store {
     /// It cannot be read.
     pub fn recall(&self, pipeline: &str, point: &str, stage: &str) -> Result<Option<LastRun>, StoreError> {
         let path = self.last_path(pipeline, point, stage);
-        let content = durable::read(&path).map_err(StoreError::io("read", &path))?;
+        let content = match durable::read(&path) {
+            Err(error) if durable::is_lost(&error) => None,
+            content => content.map_err(StoreError::io("read", &path))?,
+        };
         Ok(content.and_then(|content| sealed::open(&content).ok()))
     }
 
@@ -55,6 +59,11 @@ impl Store {
         let path = self.log_path(fingerprint);
         let append = || {
             self.disk.make_folder(&self.disk.root().join("logs"))?;
+            match durable::ordinary(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                found => found?,
+            }
+            before(Operation::WriteFile(&path))?;
             let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
             file.write_all(format!("{line}\n").as_bytes())
         };
@@ -107,7 +116,7 @@ pub struct Memo {
 impl Memo {
     /// What it holds.
     pub fn read<T: DeserializeOwned + Default>(&self) -> T {
-        let content = std::fs::read(self.path()).unwrap_or_default();
+        let content = durable::read(&self.path()).ok().flatten().unwrap_or_default();
         sealed::open(&content).unwrap_or_default()
     }
 
@@ -125,7 +134,7 @@ impl Memo {
         disk.make_folder(&locks).map_err(StoreError::io("make the folder", &locks))?;
         let lock = open_lock(&locks.join(self.name)).map_err(StoreError::io("open the lock of", &path))?;
         // Without locks an update may be lost, which costs time.
-        let _ = lock.lock();
+        let _ = before(Operation::Lock(&path)).and_then(|()| lock.lock());
         let mut held = self.read();
         change(&mut held);
         self.store.write_sealed(&path, &held, Care::Hint)

@@ -62,6 +62,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use durable::Disk;
+use faults::{Operation, before};
 
 /// The cache in a folder.
 #[derive(Debug, Clone)]
@@ -94,8 +95,10 @@ impl Store {
     pub fn prepare(&self) -> Result<(), StoreError> {
         let root = self.disk.root();
         let probe = || {
-            self.disk.make_folder(&root.join("tmp"))?;
-            tempfile::tempfile_in(root.join("tmp"))
+            let tmp = root.join("tmp");
+            self.disk.make_folder(&tmp)?;
+            before(Operation::WriteFile(&tmp))?;
+            tempfile::tempfile_in(tmp)
         };
         if let Err(source) = probe() {
             return Err(if error::forbidden(&source) {
@@ -112,6 +115,14 @@ impl Store {
     fn sharded(&self, room: &str, name: &str, extension: &str) -> PathBuf {
         let shard = name.get(..2).unwrap_or("xx");
         self.disk.root().join(room).join(shard).join(format!("{name}.{extension}"))
+    }
+
+    /// Moves aside whatever keeps a file from taking its name: a folder cannot be replaced by one.
+    fn make_way(&self, path: &Path) -> Result<(), StoreError> {
+        if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            self.set_aside(path)?;
+        }
+        Ok(())
     }
 
     /// Moves something damaged aside, and says where to.

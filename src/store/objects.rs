@@ -64,43 +64,49 @@ impl Store {
         let hash = ObjectHash::of(content);
         let path = self.object_path(&hash);
         if self.has(&hash, content.len() as u64) {
-            let there = durable::read(&path).map_err(StoreError::io("read", &path))?;
-            if there.is_some_and(|there| there == content) {
+            // What cannot be read is as good as damaged: it is written anew.
+            if durable::read(&path).is_ok_and(|there| there.is_some_and(|there| there == content)) {
                 // Another runner may have put it there a moment ago, and not have flushed it yet.
                 self.disk.settle(&path).map_err(StoreError::io("flush", &path))?;
                 return Ok(hash);
             }
         }
-        if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-            self.set_aside(&path)?;
-        }
+        self.make_way(&path)?;
         self.disk.write(&path, &[content], Care::Forever).map_err(StoreError::io("write", &path))?;
         Ok(hash)
     }
 
-    /// Reads an object and checks it against its name. A damaged one is moved aside.
+    /// Reads an object and checks it against its name. One that is damaged, or that the disk does not give back, is
+    /// moved aside.
     ///
     /// # Errors
-    /// It is missing, damaged or unreadable.
+    /// It is missing, damaged or lost, or may not be read.
     pub fn get(&self, hash: &ObjectHash) -> Result<Vec<u8>, StoreError> {
         let path = self.object_path(hash);
         // A link may lead out of the cache, to what anyone may change: it is no object.
         if !path.symlink_metadata().is_ok_and(|found| found.is_file()) {
             return Err(StoreError::Missing { hash: *hash });
         }
-        let content = durable::read(&path).map_err(StoreError::io("read", &path))?;
-        let content = content.ok_or(StoreError::Missing { hash: *hash })?;
-        if ObjectHash::of(&content) == *hash {
-            return Ok(content);
-        }
-        let moved_to = self.set_aside(&path)?;
+        let lost = match durable::read(&path) {
+            Ok(None) => return Err(StoreError::Missing { hash: *hash }),
+            Ok(Some(content)) if ObjectHash::of(&content) == *hash => return Ok(content),
+            Ok(Some(_)) => None,
+            Err(error) if durable::is_lost(&error) => Some(error),
+            Err(error) => return Err(StoreError::io("read", &path)(error)),
+        };
+        let aside = self.set_aside(&path)?;
         // Another runner may have put a whole one in its place since we read it: then that is what we moved.
-        let moved = durable::read(&moved_to).map_err(StoreError::io("read", &moved_to))?.unwrap_or_default();
-        if ObjectHash::of(&moved) == *hash {
-            self.disk.rename(&moved_to, &path).map_err(StoreError::io("move back", &path))?;
-            return Ok(moved);
+        if let Ok(Some(moved)) = durable::read(&aside) {
+            if ObjectHash::of(&moved) == *hash {
+                self.disk.rename(&aside, &path).map_err(StoreError::io("move back", &path))?;
+                return Ok(moved);
+            }
         }
-        Err(StoreError::Damaged { hash: *hash, moved_to: moved_to.display().to_string() })
+        let (hash, moved_to) = (*hash, aside.display().to_string());
+        Err(match lost {
+            Some(source) => StoreError::Lost { hash, moved_to, source },
+            None => StoreError::Damaged { hash, moved_to },
+        })
     }
 
     /// Whether an object of this name and size is there. Its content is checked when it is read.

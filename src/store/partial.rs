@@ -45,7 +45,7 @@ pub enum Partial {
         /// The stage's own bytes.
         state: Vec<u8>,
     },
-    /// It is not what was saved, or of another format.
+    /// It is not what was saved, of another format, or the disk does not give it back.
     Damaged,
 }
 
@@ -77,8 +77,13 @@ impl Store {
     /// It cannot be read.
     pub fn load_partial(&self, fingerprint: &Fingerprint) -> Result<Partial, StoreError> {
         let path = self.partial_path(fingerprint);
-        let content = durable::read(&path).map_err(StoreError::io("read", &path))?;
-        Ok(content.map_or(Partial::Absent, |content| parse(content).unwrap_or(Partial::Damaged)))
+        match durable::read(&path) {
+            Ok(content) => {
+                Ok(content.map_or(Partial::Absent, |content| parse(content).unwrap_or(Partial::Damaged)))
+            }
+            Err(error) if durable::is_lost(&error) => Ok(Partial::Damaged),
+            Err(error) => Err(StoreError::io("read", &path)(error)),
+        }
     }
 
     /// Whether a state is there.

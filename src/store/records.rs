@@ -16,7 +16,8 @@ use crate::fingerprint::Fingerprint;
 pub enum Lookup {
     /// Nothing.
     Absent,
-    /// A record that is not what was written, or was written for other work. It is still in its place.
+    /// A record that is not what was written, that was written for other work, or that the disk does not give back. It is
+    /// still in its place.
     Damaged,
     /// A record, but an object of it is gone.
     OutputMissing {
@@ -52,7 +53,7 @@ impl Store {
             Ok(Some(content)) => content,
             Ok(None) => return Ok(Lookup::Absent),
             // Something else has the record's name.
-            Err(_) if path.is_dir() => return Ok(Lookup::Damaged),
+            Err(error) if durable::is_lost(&error) => return Ok(Lookup::Damaged),
             Err(error) => return Err(StoreError::io("read", &path)(error)),
         };
         let record = match sealed::open::<Record>(&content) {

@@ -8,6 +8,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use walkdir::WalkDir;
 
+use super::durable::list;
+use super::faults::{Operation, before};
 use super::{ObjectHash, Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
@@ -74,7 +76,7 @@ impl Store {
     pub fn files(&self) -> Result<Vec<Found>, StoreError> {
         let root = self.disk.root();
         let mut found = Vec::new();
-        let entries = match fs::read_dir(root) {
+        let entries = match list(root) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
             Err(error) => return Err(StoreError::io("read the folder", root)(error)),
@@ -113,6 +115,7 @@ impl Found {
 
 /// A room may be a link to a folder elsewhere on the same file system; nothing in it may.
 fn room(folder: &Path, name: &str, found: &mut Vec<Found>) -> Result<(), StoreError> {
+    before(Operation::List(folder)).map_err(StoreError::io("read the folder", folder))?;
     let mut walk = WalkDir::new(folder).min_depth(1).sort_by_file_name().into_iter();
     while let Some(entry) = walk.next() {
         let entry = match entry {

@@ -71,13 +71,16 @@ impl Store {
     pub fn runs(&self) -> Result<Vec<(String, RunRecord)>, StoreError> {
         let folder = self.manifests();
         let mut found = Vec::new();
-        let files = match std::fs::read_dir(&folder) {
+        let files = match durable::list(&folder) {
             Ok(files) => files,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
             Err(error) => return Err(StoreError::io("read the folder", &folder)(error)),
         };
         for path in files.flatten().map(|file| file.path()) {
-            let content = durable::read(&path).map_err(StoreError::io("read", &path))?.unwrap_or_default();
+            let content = match durable::read(&path) {
+                Err(error) if durable::is_lost(&error) => continue,
+                content => content.map_err(StoreError::io("read", &path))?.unwrap_or_default(),
+            };
             if let (Some(id), Ok(run)) = (path.file_stem(), sealed::open::<RunRecord>(&content)) {
                 found.push((id.to_string_lossy().into_owned(), run));
             }

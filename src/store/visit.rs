@@ -9,8 +9,9 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use super::durable::{list, open};
 use super::error::forbidden;
-use super::faults::{Change, before};
+use super::faults::{Operation, before};
 use super::lock::{Holder, RETRY, is_unsupported, open_lock};
 use super::{Store, StoreError};
 
@@ -64,7 +65,7 @@ impl Store {
         let file = self.open_visits().map_err(StoreError::io("open the lock", &path))?;
         loop {
             let tried =
-                before(Change::Lock(&path)).map_err(TryLockError::Error).and_then(|()| file.try_lock());
+                before(Operation::Lock(&path)).map_err(TryLockError::Error).and_then(|()| file.try_lock());
             match tried {
                 Ok(()) => return Ok(Some(Alone { _file: file })),
                 Err(TryLockError::WouldBlock) => {
@@ -87,7 +88,7 @@ impl Store {
     fn holders(&self) -> Result<Vec<Holder>, StoreError> {
         let locks = self.disk.root().join("locks");
         let mut holders: Vec<Holder> = Vec::new();
-        for entry in locks.read_dir().map_err(StoreError::io("read the folder", &locks))?.flatten() {
+        for entry in list(&locks).map_err(StoreError::io("read the folder", &locks))?.flatten() {
             let Ok(fingerprint) = entry.file_name().to_string_lossy().parse() else { continue };
             holders.extend(self.holder(&fingerprint)?.filter(|holder| !holders.contains(holder)));
         }
@@ -105,7 +106,7 @@ impl Store {
 }
 
 fn existing(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
+    match open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound || forbidden(&error) => Ok(None),
         Err(error) => Err(error),
@@ -114,7 +115,8 @@ fn existing(path: &Path) -> io::Result<Option<File>> {
 
 fn share(file: Option<File>, path: &Path, on_wait: &mut dyn FnMut()) -> Result<Visit, StoreError> {
     let Some(file) = file else { return Ok(Visit { _file: None }) };
-    let tried = before(Change::Lock(path)).map_err(TryLockError::Error).and_then(|()| file.try_lock_shared());
+    let tried =
+        before(Operation::Lock(path)).map_err(TryLockError::Error).and_then(|()| file.try_lock_shared());
     let locked = match tried {
         Err(TryLockError::WouldBlock) => {
             on_wait();

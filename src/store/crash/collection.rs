@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Work that is not asked for: three results, of which one shares an object with what is kept.
-const GONE: [Fingerprint; 3] = [
+pub(super) const GONE: [Fingerprint; 3] = [
     Fingerprint::from_bytes([0x01; 32]),
     Fingerprint::from_bytes([0x02; 32]),
     Fingerprint::from_bytes([0x03; 32]),
 ];
 /// What is pinned was made from this.
 const SOURCE: Fingerprint = Fingerprint::from_bytes([0x04; 32]);
-const PINNED: Fingerprint = Fingerprint::from_bytes([0x05; 32]);
+pub(super) const PINNED: Fingerprint = Fingerprint::from_bytes([0x05; 32]);
 
 fn result(store: &Store, work: Fingerprint, contents: &[&[u8]], input: Option<&[u8]>) {
     let outputs = contents.iter().enumerate().map(|(number, content)| {
@@ -26,7 +26,7 @@ fn result(store: &Store, work: Fingerprint, contents: &[&[u8]], input: Option<&[
     store.commit(&Record::new(work, "prune", 1, outputs, json!({}), provenance)).unwrap();
 }
 
-fn fill(store: &Store) {
+pub(super) fn fill(store: &Store) {
     let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
     store.save_partial(&GONE[0], &history, b"done since").unwrap();
     result(store, GONE[0], &[b"old", b"older"], None);
@@ -40,7 +40,7 @@ fn fill(store: &Store) {
     store.note_run("pipeline", "small", GONE).unwrap();
 }
 
-fn collect(store: &Store) -> Result<(), StoreError> {
+pub(super) fn collect(store: &Store) -> Result<(), StoreError> {
     let policy = Policy {
         keep: Keep::These(BTreeSet::new()),
         runs: 0,
@@ -79,9 +79,9 @@ fn a_collection_may_fail_at_any_operation_and_leaves_a_valid_cache() {
         let (mut left, reached) = (failing, Rc::new(Cell::new(false)));
         let reaching = reached.clone();
         let failed = with_probe(
-            move |change| {
+            move |operation| {
                 // That the lock is taken is no operation of the collection.
-                left -= i32::from(!matches!(change, Change::Lock(_)));
+                left -= i32::from(!matches!(operation, Operation::Lock(_)));
                 reaching.set(reaching.get() || left < 0);
                 if left < 0 { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
             },
@@ -115,8 +115,8 @@ fn a_power_cut_at_any_moment_of_a_collection_brings_no_record_back_without_its_o
         let store = Store::open(root).unwrap();
         let writing = journal.clone();
         with_probe(
-            move |change| {
-                write_down(&writing, change);
+            move |operation| {
+                write_down(&writing, operation);
                 Ok(())
             },
             || {
@@ -135,8 +135,8 @@ fn where_there_are_no_locks_runs_go_on_and_collection_refuses() {
     let base = folder();
     let store = Store::open(base.path()).unwrap();
     fill(&store);
-    let unsupported = |change: Change<'_>| match change {
-        Change::Lock(_) => Err(io::ErrorKind::Unsupported.into()),
+    let unsupported = |operation: Operation<'_>| match operation {
+        Operation::Lock(_) => Err(io::ErrorKind::Unsupported.into()),
         _ => Ok(()),
     };
     with_probe(unsupported, || {

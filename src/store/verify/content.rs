@@ -1,6 +1,5 @@
 //! Reads one file and compares it with what it should be.
 
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -8,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Damage, Found, LastRun, Look, ObjectHash, Pin, Place, Record, RunNote, RunRecord};
 use crate::fingerprint::Fingerprint;
+use crate::store::durable::{is_lost, open, read};
 use crate::store::error::forbidden;
 use crate::store::partial::{HASH, MAGIC};
 use crate::store::sealed::{self, Flaw};
@@ -15,9 +15,21 @@ use crate::store::sealed::{self, Flaw};
 /// How much is read at once: enough to keep all threads busy, little enough to stay in the processor's cache.
 const CHUNK: usize = 2 << 20;
 
-/// Looks at one file.
+/// Looks at one file. What the disk does not give at once is asked for again.
 pub fn look(found: &Found) -> Look {
-    let looked = match found.place {
+    let looked = match once(found) {
+        Err(error) if is_lost(&error) => once(found),
+        looked => looked,
+    };
+    looked.unwrap_or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Look::Gone,
+        _ if forbidden(&error) => Look::Damaged(Damage::Forbidden { error: error.to_string() }),
+        _ => Look::Damaged(Damage::Unreadable { error: error.to_string() }),
+    })
+}
+
+fn once(found: &Found) -> io::Result<Look> {
+    match found.place {
         Place::Object(hash) => object(found, hash),
         Place::Record(fingerprint) => record(&found.path, fingerprint),
         Place::Partial(_) => state(&found.path),
@@ -29,12 +41,7 @@ pub fn look(found: &Found) -> Look {
         Place::Log(_) => log(&found.path),
         Place::Foreign => Ok(foreign(&found.path)),
         Place::Lock | Place::Temporary | Place::Quarantined | Place::Note => Ok(Look::NotRead),
-    };
-    looked.unwrap_or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Look::Gone,
-        _ if forbidden(&error) => Look::Damaged(Damage::Forbidden { error: error.to_string() }),
-        _ => Look::Damaged(Damage::Unreadable { error: error.to_string() }),
-    })
+    }
 }
 
 /// The outputs of a record as they are on the disk now; `None` if there is no such record.
@@ -46,12 +53,12 @@ pub fn outputs(path: &Path, fingerprint: &Fingerprint) -> Option<Vec<(String, Ob
 }
 
 fn object(found: &Found, hash: ObjectHash) -> io::Result<Look> {
-    let now = ObjectHash::from(hash_file(&mut File::open(&found.path)?)?);
+    let now = ObjectHash::from(hash_file(&mut open(&found.path)?)?);
     Ok(if now == hash { Look::Whole } else { Look::Damaged(Damage::Content { found: now }) })
 }
 
 fn record(path: &Path, fingerprint: Fingerprint) -> io::Result<Look> {
-    Ok(match sealed::open::<Record>(&fs::read(path)?) {
+    Ok(match sealed::open::<Record>(&whole(path)?) {
         Ok(record) if record.fingerprint == fingerprint => {
             let entries = record.outputs.into_iter();
             let outputs = entries.map(|(output, entry)| (output, entry.object, entry.bytes)).collect();
@@ -63,7 +70,7 @@ fn record(path: &Path, fingerprint: Fingerprint) -> io::Result<Look> {
 }
 
 fn json<T: DeserializeOwned>(path: &Path, fits: impl Fn(&T) -> bool) -> io::Result<Look> {
-    Ok(match sealed::open::<T>(&fs::read(path)?) {
+    Ok(match sealed::open::<T>(&whole(path)?) {
         Ok(value) if fits(&value) => Look::Whole,
         Ok(_) => Look::Damaged(Damage::Seal),
         Err(flaw) => Look::Damaged(flaw.into()),
@@ -80,7 +87,7 @@ impl From<Flaw> for Damage {
 }
 
 fn state(path: &Path) -> io::Result<Look> {
-    let mut file = File::open(path)?;
+    let mut file = open(path)?;
     let mut head = [0; MAGIC.len() + HASH];
     let is_whole = match file.read_exact(&mut head) {
         Ok(()) => head.starts_with(MAGIC) && hash_file(&mut file)?.as_bytes() == &head[MAGIC.len()..],
@@ -90,9 +97,13 @@ fn state(path: &Path) -> io::Result<Look> {
     Ok(if is_whole { Look::Whole } else { Look::Damaged(Damage::State) })
 }
 
+fn whole(path: &Path) -> io::Result<Vec<u8>> {
+    read(path)?.ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 /// The last line may be one that is being written.
 fn log(path: &Path) -> io::Result<Look> {
-    let content = fs::read(path)?;
+    let content = whole(path)?;
     let mut lines = content.split(|byte| *byte == b'\n').collect::<Vec<_>>();
     lines.pop();
     let is_event = |line: &&[u8]| serde_json::from_slice::<serde_json::Map<_, _>>(line).is_ok();

@@ -126,7 +126,9 @@ impl Store {
         }
         let moved_to = match place {
             Place::Object(hash) => match self.get(&hash) {
-                Err(StoreError::Damaged { moved_to, .. }) => Some(PathBuf::from(moved_to)),
+                Err(StoreError::Damaged { moved_to, .. } | StoreError::Lost { moved_to, .. }) => {
+                    Some(PathBuf::from(moved_to))
+                }
                 // Another runner has seen to it.
                 Ok(_) | Err(StoreError::Missing { .. }) => None,
                 Err(StoreError::Io { .. }) => Some(self.set_aside(path)?),

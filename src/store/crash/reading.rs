@@ -1,0 +1,249 @@
+//! Tests: files that the disk does not give back.
+
+use super::collection::{GONE, PINNED, collect, fill};
+use super::*;
+use crate::store::rooms::Place;
+use crate::store::{Broken, Damage, LastRun, RunRecord};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Lets this thread do what many would share, since a probe hears of its own thread only.
+pub(super) fn all_work_here() -> ThreadPool {
+    ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().unwrap()
+}
+
+/// Everything that only looks at a cache.
+pub(super) fn look(store: &Store) -> Result<(), StoreError> {
+    store.look(&mut || panic!("nobody collects"))?;
+    store.lookup(&WORK)?;
+    for content in OBJECTS {
+        store.get(&ObjectHash::of(content))?;
+    }
+    store.load_partial(&WORK)?;
+    store.recall("p", "", "retrain")?;
+    store.read_log(&WORK)?;
+    store.runs()?;
+    store.holder(&WORK)?;
+    store.verify(Repair::No)?;
+    store.inventory().map(drop)
+}
+
+fn last() -> LastRun {
+    LastRun {
+        fingerprint: WORK,
+        kind: "retrain".into(),
+        version: 1,
+        parameters: json!({}),
+        seed: None,
+        data: None,
+        images: json!({}),
+        inputs: BTreeMap::new(),
+    }
+}
+
+fn run() -> RunRecord {
+    RunRecord {
+        status: "done".into(),
+        command: Vec::new(),
+        folder: String::new(),
+        host: String::new(),
+        runner_version: String::new(),
+        runner_commit: None,
+        started: Timestamp::UNIX_EPOCH,
+        finished: None,
+        pipeline: "p".into(),
+        file: String::new(),
+        points: Vec::new(),
+        stages: Vec::new(),
+    }
+}
+
+/// A cache with a file of every kind.
+fn filled(root: &Path) -> Store {
+    let store = Store::open(root).unwrap();
+    work(&store, &|_| {}).unwrap();
+    fill(&store);
+    store.remember("p", "", "retrain", &last()).unwrap();
+    store.keep_run("run", &run()).unwrap();
+    store.data_memo().update(|memo: &mut BTreeMap<String, u32>| memo.extend([("a".into(), 7)])).unwrap();
+    store
+}
+
+/// Runs `work` on a disk that never gives back the content of the file that is at `path` now, wherever it is moved.
+fn with_lost<T>(path: &Path, work: impl FnOnce() -> T) -> T {
+    let mut lost = BTreeSet::from([path.to_owned()]);
+    let probe = move |operation: Operation<'_>| {
+        match operation {
+            Operation::Read(path) if lost.contains(path) => return Err(eio()),
+            Operation::Rename(from, to) => {
+                lost.remove(to);
+                if lost.remove(from) {
+                    lost.insert(to.to_owned());
+                }
+            }
+            Operation::Remove(path) => drop(lost.remove(path)),
+            _ => {}
+        }
+        Ok(())
+    };
+    with_probe(probe, work)
+}
+
+/// The files of a filled cache that hold something.
+fn places(store: &Store) -> Vec<(PathBuf, Place)> {
+    let files = store.files().unwrap().into_iter().map(|found| (found.path, found.place));
+    files.filter(|(_, place)| !matches!(place, Place::Lock)).collect()
+}
+
+#[test]
+fn what_the_disk_does_not_give_back_is_named_and_never_taken_for_something_else() {
+    let _here = all_work_here();
+    let base = folder();
+    let kinds: BTreeSet<String> =
+        places(&filled(base.path())).iter().map(|(_, place)| format!("{place:?}")).collect();
+    assert!(kinds.len() > 12, "{kinds:?}");
+    for number in 0..places(&Store::open(base.path()).unwrap()).len() {
+        let base = folder();
+        let store = filled(base.path());
+        let (path, place) = places(&store).remove(number);
+        with_lost(&path, || {
+            let found = store.verify(Repair::No).unwrap().findings;
+            let relative = path.strip_prefix(base.path()).unwrap();
+            let named = found.iter().filter(|finding| finding.path == relative).collect::<Vec<_>>();
+            assert!(
+                matches!(named.as_slice(), [finding] if matches!(finding.damage, Damage::Unreadable { .. })),
+                "{place:?}: {found:?}"
+            );
+            // An object takes its records with it, and nothing else is suspected.
+            let is_taken_along = |damage: &Damage| matches!(damage, Damage::Output { object, state: Broken::Damaged, .. } if Place::Object(*object) == place);
+            let others = found.iter().filter(|finding| finding.path != relative);
+            assert!(others.into_iter().all(|finding| is_taken_along(&finding.damage)), "{found:?}");
+            heals(&store, place);
+        });
+    }
+}
+
+/// What becomes of work that meets a lost file.
+fn heals(store: &Store, place: Place) {
+    let collected = collect(store);
+    match place {
+        // Nobody can say what these keep.
+        Place::Record(_) | Place::Pin(_) | Place::Run | Place::Last => {
+            let refused = collected.unwrap_err();
+            assert!(matches!(&refused, StoreError::Io { source, .. } if source.raw_os_error() == Some(5)));
+            let help = miette::Diagnostic::help(&refused).unwrap().to_string();
+            assert!(help.contains("verify --repair"), "{help}");
+        }
+        _ => collected.unwrap(),
+    }
+    match place {
+        Place::Object(hash) => {
+            if store.objects_like(&hash.to_string()).is_empty() {
+                return; // It was collected, unread.
+            }
+            match store.get(&hash) {
+                Err(StoreError::Lost { moved_to, source, .. }) => {
+                    assert!(Path::new(&moved_to).is_file());
+                    assert_eq!(source.raw_os_error(), Some(5));
+                }
+                otherwise => panic!("{otherwise:?}"),
+            }
+            assert!(matches!(store.get(&hash), Err(StoreError::Missing { .. })));
+            let all = [OBJECTS.as_slice(), &[b"source", b"shared", b"own"]].concat();
+            let content = all.into_iter().find(|content| ObjectHash::of(content) == hash).unwrap();
+            store.put(content).unwrap();
+            assert_eq!(store.get(&hash).unwrap(), content);
+        }
+        Place::Record(fingerprint) => {
+            assert_eq!(store.lookup(&fingerprint).unwrap(), Lookup::Damaged);
+            assert!(store.set_record_aside(&fingerprint).unwrap().is_file());
+            assert_eq!(store.lookup(&fingerprint).unwrap(), Lookup::Absent);
+            store.commit(&Record { fingerprint, ..record() }).unwrap();
+            assert!(matches!(store.lookup(&fingerprint).unwrap(), Lookup::Present(_)));
+        }
+        // The collection before has taken it along, unread.
+        Place::Partial(_) | Place::Log(_) => {}
+        Place::Last => {
+            assert_eq!(store.recall("p", "", "retrain").unwrap(), None);
+            store.remember("p", "", "retrain", &last()).unwrap();
+            assert_eq!(store.recall("p", "", "retrain").unwrap(), Some(last()));
+        }
+        Place::Manifest => {
+            assert_eq!(store.runs().unwrap(), []);
+            store.keep_run("run", &run()).unwrap();
+            assert_eq!(store.runs().unwrap().len(), 1);
+        }
+        Place::Memo => {
+            assert!(store.data_memo().read::<BTreeMap<String, u32>>().is_empty());
+            store.data_memo().update(|memo: &mut BTreeMap<String, u32>| memo.clear()).unwrap();
+        }
+        Place::Pin(fingerprint) => store.pin(&fingerprint).unwrap(),
+        Place::Run => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_state_that_the_disk_does_not_give_back_is_moved_aside_and_its_log_is_a_clear_error() {
+    let base = folder();
+    let store = filled(base.path());
+    let state = base.path().join("partial").join(GONE[0].to_string());
+    with_lost(&state, || {
+        assert_eq!(store.load_partial(&GONE[0]).unwrap(), Partial::Damaged);
+        assert!(store.set_partial_aside(&GONE[0]).unwrap().is_file());
+        assert_eq!(store.load_partial(&GONE[0]).unwrap(), Partial::Absent);
+    });
+    let log = base.path().join("logs").join(format!("{}.jsonl", GONE[0]));
+    with_lost(&log, || {
+        assert!(matches!(store.read_log(&GONE[0]), Err(StoreError::Io { .. })));
+        store.append_log(&GONE[0], "{}").unwrap();
+    });
+}
+
+#[test]
+fn repair_moves_aside_what_the_disk_does_not_give_back_and_then_all_is_whole() {
+    let _here = all_work_here();
+    let base = folder();
+    for number in 0..places(&filled(base.path())).len() {
+        let base = folder();
+        let store = filled(base.path());
+        let (path, place) = places(&store).remove(number);
+        with_lost(&path, || {
+            let repaired = store.verify(Repair::MoveAside).unwrap().findings;
+            assert!(repaired.iter().all(|finding| finding.moved_to.is_some()), "{place:?}: {repaired:?}");
+            assert_eq!(store.verify(Repair::No).unwrap().findings, [], "{place:?}");
+            work(&store, &|_| {}).unwrap();
+            assert!(matches!(store.lookup(&WORK).unwrap(), Lookup::Present(_)));
+            assert_eq!(matches!(store.lookup(&PINNED).unwrap(), Lookup::Present(_)), {
+                !matches!(place, Place::Record(PINNED)) && !pinned_needs(place)
+            });
+            collect(&store).unwrap();
+        });
+    }
+}
+
+fn pinned_needs(place: Place) -> bool {
+    let needed = [b"shared".as_slice(), b"own"].map(ObjectHash::of);
+    matches!(place, Place::Object(hash) if needed.contains(&hash))
+}
+
+#[test]
+fn a_fault_that_passes_costs_nothing() {
+    let _here = all_work_here();
+    let base = folder();
+    let store = filled(base.path());
+    for (path, _) in places(&store) {
+        let mut left = 1;
+        let probe = move |operation: Operation<'_>| match operation {
+            Operation::Read(read) if *read == path && left > 0 => {
+                left -= 1;
+                Err(eio())
+            }
+            _ => Ok(()),
+        };
+        with_probe(probe, || {
+            assert_eq!(store.verify(Repair::MoveAside).unwrap().findings, []);
+        });
+    }
+    assert_eq!(fs::read_dir(base.path().join("quarantine")).map_or(0, Iterator::count), 0);
+}
