@@ -11,21 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use binary::{SMALL, files, flat, flip, folder_with, object, objects, runner, stdout, succeeds, text};
+use binary::{SMALL, files, flat, flip, folder_with, object, objects, quick, runner, stdout, succeeds, text};
 use jiff::Timestamp;
 use runner::fingerprint::Fingerprint;
-use runner::store::{History, Lookup, ObjectHash, OutputEntry, Provenance, Record, Store};
+use runner::store::{History, LastRun, Lookup, ObjectHash, OutputEntry, Provenance, Record, Store};
 use serde_json::{Value, json};
-
-/// A pipeline that takes a second.
-fn quick() -> tempfile::TempDir {
-    folder_with(
-        &SMALL
-            .replace("width = 4", "width = 2")
-            .replace("epochs = 3", "steps = 2")
-            .replace("epochs = 4", "epochs = 1"),
-    )
-}
 
 const fn work(number: u8) -> Fingerprint {
     Fingerprint::from_bytes([number; 32])
@@ -374,6 +364,44 @@ fn gc_keeps_what_the_last_runs_used() {
     made.said(&["gc", "--runs", "1"]);
     assert_eq!(made.left(), [10, 20]);
     assert_eq!(files(&made.root(), "runs").len(), 1, "of the other run nothing is left");
+}
+
+#[test]
+fn gc_forgets_points_that_a_pipeline_has_run_without_for_long_and_nothing_of_one_that_rests() {
+    let made = Made::new();
+    let store = made.store();
+    let last = |number: u8| LastRun {
+        fingerprint: work(number),
+        kind: "retrain".into(),
+        version: 1,
+        parameters: json!({}),
+        seed: None,
+        data: None,
+        images: json!({}),
+        inputs: BTreeMap::new(),
+    };
+    store.remember("a", "", "retrain", &last(20)).unwrap();
+    store.remember("a", "seed=7", "retrain", &last(30)).unwrap();
+    store.remember("rests", "", "eval", &last(40)).unwrap();
+    [10, 20, 30, 40].into_iter().for_each(|number| made.age(number, 85));
+    store.note_run("a", "study", [work(10), work(20)]).unwrap();
+    made.said(&["gc", "--runs", "0"]);
+    assert_eq!(made.left(), [10, 20, 30, 40], "it ran without the point, for less than 90 days");
+    [10, 20, 30, 40].into_iter().for_each(|number| made.age(number, 100));
+    // The point's result led to what another pipeline last used, which has not run since.
+    made.said(&["gc", "--runs", "0"]);
+    assert_eq!(made.left(), [10, 20, 30, 40]);
+    assert_eq!(store.recall("a", "seed=7", "retrain").unwrap(), None, "the point is forgotten");
+    assert!(store.recall("rests", "", "eval").unwrap().is_some());
+    made.said(&["gc", "--all"]);
+    store.remember("a", "seed=7", "retrain", &last(30)).unwrap();
+    made.result(20, ("retrain", "study"), &[("best", &[2; 3000])], &[]);
+    made.result(30, ("retrain", "study"), &[("best", &[3; 2000])], &[]);
+    store.note_run("a", "study", [work(20)]).unwrap();
+    made.age(30, 100);
+    made.said(&["gc", "--runs", "0"]);
+    assert_eq!(made.left(), [20], "nobody else asks for the point");
+    assert_eq!(files(&made.root(), "last").len(), 2);
 }
 
 #[test]

@@ -10,20 +10,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use binary::{SMALL, files, folder, folder_with, objects, records, runner, succeeds, text};
-use jiff::Timestamp;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use binary::{
+    SMALL, files, folder, folder_with, kills, random, records, results, runner, strays, succeeds, text,
+};
+use rand::Rng;
 use serde_json::Value;
-
-/// What must not depend on interruptions: objects, and of each record all that is not a time.
-fn results(folder: &Path, cache: &str) -> (Vec<String>, Vec<Value>) {
-    let timeless = |record: Value| {
-        let parts = ["fingerprint", "kind", "version", "outputs", "metrics"].map(|key| record[key].clone());
-        Value::from_iter(parts)
-    };
-    (objects(folder, cache), records(folder, cache).into_values().map(timeless).collect())
-}
 
 fn start(folder: &Path, cache: &str) -> Child {
     let mut run = runner(folder, cache, &["run", "p.toml"]);
@@ -34,19 +25,6 @@ fn signal(run: &Child, name: &str) {
     assert!(Command::new("kill").args(["-s", name, &run.id().to_string()]).status().unwrap().success());
 }
 
-/// Random numbers from the seed in `RUNNER_TEST_SEED`, or from a new one that is printed.
-fn random() -> ChaCha8Rng {
-    let given = std::env::var("RUNNER_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
-    let seed: u64 = given.unwrap_or_else(|| Timestamp::now().as_nanosecond() as u64);
-    eprintln!("RUNNER_TEST_SEED={seed}");
-    ChaCha8Rng::seed_from_u64(seed)
-}
-
-/// How many moments a run is killed at; `RUNNER_TEST_KILLS=200` for the long version.
-fn kills() -> u32 {
-    std::env::var("RUNNER_TEST_KILLS").map_or(5, |count| count.parse().unwrap())
-}
-
 #[test]
 fn killed_at_any_moment_a_run_ends_with_the_same_results() {
     let folder = folder();
@@ -55,8 +33,7 @@ fn killed_at_any_moment_a_run_ends_with_the_same_results() {
     let length = clock.elapsed();
     let whole = results(folder.path(), "whole");
     assert_eq!(whole.1.len(), 6);
-    let mut random = random();
-    let (kills, mut killed) = (kills(), 0);
+    let (mut random, kills, mut killed) = (random(), kills(5), 0);
     for part in 0..kills {
         // One moment in each part of the run, so that every stage has its turn.
         let share = (f64::from(part) + random.random_range(0.0..1.0)) / f64::from(kills);
@@ -73,7 +50,7 @@ fn killed_at_any_moment_a_run_ends_with_the_same_results() {
         // Killed between the record and the removal of its state, a run leaves that state: it is in nobody's way.
         succeeds(folder.path(), &cache, &["cache", "gc"]);
         assert!(results(folder.path(), &cache) == whole, "collected after {pause:?} of {length:?}");
-        assert!(files(&folder.path().join(&cache), "partial").is_empty());
+        assert_eq!(strays(&folder.path().join(&cache)), [""; 0], "after {pause:?} of {length:?}");
         fs::remove_dir_all(folder.path().join(cache)).unwrap();
     }
     assert!(killed > 0, "every run ended before it could be killed");
@@ -87,7 +64,7 @@ fn killed_again_and_again_a_run_ends_with_the_same_results() {
     let length = clock.elapsed();
     let mut random = random();
     let mut killed = 0;
-    while killed < kills() {
+    while killed < kills(5) {
         let mut run = start(folder.path(), "killed");
         std::thread::sleep(length.mul_f64(random.random_range(0.05..0.4)));
         run.kill().unwrap();
@@ -99,8 +76,13 @@ fn killed_again_and_again_a_run_ends_with_the_same_results() {
     assert!(killed > 1, "it ended too soon");
     succeeds(folder.path(), "killed", &["run", "p.toml", "--quiet"]);
     assert!(results(folder.path(), "killed") == results(folder.path(), "whole"), "after {killed} kills");
-    let halves = files(&folder.path().join("killed"), "tmp");
-    assert!(halves.is_empty(), "{halves:?}");
+    succeeds(folder.path(), "killed", &["cache", "verify"]);
+    succeeds(folder.path(), "killed", &["cache", "gc"]);
+    assert_eq!(strays(&folder.path().join("killed")), [""; 0], "after {killed} kills");
+    assert!(
+        results(folder.path(), "killed") == results(folder.path(), "whole"),
+        "after {killed} kills and gc"
+    );
 }
 
 /// A run whose gate-training takes as long as it likes.

@@ -221,7 +221,8 @@ impl Writer {
             (_, epoch) => lines.extend(epoch),
         }
         let since = |from: Option<Timestamp>| {
-            seconds(from.map_or(0.0, |from| (time - from).total(jiff::Unit::Second).unwrap_or(0.0)))
+            // A clock that was set back says nothing.
+            seconds(from.map_or(0.0, |from| (time - from).total(jiff::Unit::Second).unwrap_or(0.0).max(0.0)))
         };
         match &stamped.event {
             Event::StageStarted { reasons, resumed, fingerprint, .. } => {

@@ -80,6 +80,8 @@ fn row(id: &str, run: &RunRecord) -> Vec<Cell> {
 
 fn one(id: &str, run: &RunRecord) -> String {
     let took = run.finished.and_then(|finished| (finished - run.started).total(jiff::Unit::Second).ok());
+    // A clock that was set back says nothing of how long it took.
+    let took = took.filter(|took| *took >= 0.0);
     let version = match &run.runner_commit {
         Some(commit) => format!("{} ({commit})", run.runner_version),
         None => run.runner_version.clone(),

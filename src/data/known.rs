@@ -90,14 +90,16 @@ fn absolute(path: &Path) -> String {
     path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
+/// The inode, and when that was changed: a tool that sets the time of change back, as copying ones do, cannot set this.
 #[cfg(unix)]
-fn inode(found: &std::fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(found)
+fn inode(found: &std::fs::Metadata) -> String {
+    use std::os::unix::fs::MetadataExt;
+    format!("{}:{}.{}", found.ino(), found.ctime(), found.ctime_nsec())
 }
 
 #[cfg(not(unix))]
-fn inode(_found: &std::fs::Metadata) -> u64 {
-    0
+fn inode(_found: &std::fs::Metadata) -> String {
+    String::new()
 }
 
 #[cfg(test)]
@@ -145,6 +147,36 @@ mod tests {
         let mut learnt = KnownHashes::default();
         content_hash(&params, &KnownHashes::default(), &mut learnt).unwrap();
         assert!(learnt.is_empty());
+    }
+
+    #[test]
+    fn a_file_from_the_future_is_not_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let params = data(folder.path(), b"first", Duration::ZERO);
+        for name in files(DataSetName::Cifar100).concat() {
+            let file = File::options().write(true).open(folder.path().join(name)).unwrap();
+            file.set_modified(SystemTime::now() + LONG_AGO).unwrap();
+        }
+        let mut learnt = KnownHashes::default();
+        content_hash(&params, &KnownHashes::default(), &mut learnt).unwrap();
+        assert!(learnt.is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_was_changed_and_given_its_old_time_again_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let params = data(folder.path(), b"first", LONG_AGO);
+        let mut known = KnownHashes::default();
+        let first = content_hash(&params, &KnownHashes::default(), &mut known).unwrap();
+        for name in files(DataSetName::Cifar100).concat() {
+            let path = folder.path().join(name);
+            let before = path.metadata().unwrap().modified().unwrap();
+            fs::write(&path, b"other").unwrap();
+            File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
+        }
+        let now = content_hash(&params, &known, &mut KnownHashes::default()).unwrap();
+        assert_ne!(now, first);
     }
 
     #[test]

@@ -274,7 +274,7 @@ fn cut_power_everywhere(
 }
 
 /// Of so many entries every choice is tried.
-const FEW: usize = 4;
+const FEW: usize = 3;
 
 /// Nothing of what has to last is damaged, and what may be lost is gone once it was moved aside.
 fn verify(root: &Path, what: &str) {

@@ -1,7 +1,7 @@
 //! All that a cache holds, as values: what is listed, measured and collected.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -44,6 +44,17 @@ pub struct Room {
     pub bytes: u64,
 }
 
+/// What a stage of a pipeline last was.
+#[derive(Debug, Clone)]
+pub struct Last {
+    /// The identity of the pipeline file, as in [`RunNote::pipeline`].
+    pub pipeline: String,
+    /// The identity of the work.
+    pub work: Fingerprint,
+    /// Where that is remembered.
+    pub held: Held,
+}
+
 /// All that a cache holds.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
@@ -58,7 +69,7 @@ pub struct Inventory {
     /// What runs used, the last first.
     pub runs: Vec<(Held, RunNote)>,
     /// What the stages of pipelines last were.
-    pub last: BTreeSet<Fingerprint>,
+    pub last: Vec<Last>,
     /// What is always kept.
     pub pins: BTreeMap<Fingerprint, Pin>,
     /// Sizes, by folder.
@@ -99,7 +110,10 @@ impl Store {
                 }
                 Place::Last => {
                     let last = all.read(&found, |_: &LastRun| true)?;
-                    all.last.extend(last.map(|last| last.fingerprint));
+                    let pipeline = found.path.parent().and_then(Path::file_name).unwrap_or_default();
+                    let pipeline = pipeline.to_string_lossy().into_owned();
+                    let fingerprint = last.map(|last| last.fingerprint);
+                    all.last.extend(fingerprint.map(|work| Last { pipeline, work, held: held() }));
                 }
                 Place::Lock
                 | Place::Temporary

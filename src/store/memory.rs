@@ -86,6 +86,7 @@ impl Store {
         value: &impl Serialize,
         care: Care,
     ) -> Result<(), StoreError> {
+        self.make_way(path)?;
         let write = || self.disk.write(path, &[&sealed::seal(value)?], care);
         write().map_err(StoreError::io("write", path))
     }

@@ -47,7 +47,7 @@ pub use bundle::{BundleError, Exported, Imported, Replace};
 pub use error::StoreError;
 pub use formats::{FORMAT, LastRun, OutputEntry, Pin, Provenance, Record, RunNote};
 pub use gc::{GcPlan, Keep, Kept, OldFile, OldObject, OldWork, Policy, Why};
-pub use inventory::{Held, Inventory, Room, Work, objects};
+pub use inventory::{Held, Inventory, Last, Room, Work, objects};
 pub use lock::{Holder, StageLock};
 pub use memory::Memo;
 pub use objects::ObjectHash;

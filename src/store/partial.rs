@@ -68,6 +68,7 @@ impl Store {
         hasher.update(&length).update(&history).update_rayon(state);
         let hash = hasher.finalize();
         let parts = [MAGIC, hash.as_bytes(), &length, &history, state];
+        self.make_way(&path)?;
         self.disk.write(&path, &parts, Care::Lasting).map_err(StoreError::io("write", &path))
     }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::durable::{list, open};
+use super::durable::{is_lost, list, open};
 use super::error::forbidden;
 use super::faults::{Operation, before};
 use super::lock::{Holder, RETRY, is_unsupported, open_lock};
@@ -43,13 +43,25 @@ impl Store {
         share(opened.map_err(StoreError::io("open the lock", &path))?, &path, on_wait)
     }
 
-    /// As [`Self::visit`], and makes nothing: where no lock is there yet, it goes without.
+    /// As [`Self::visit`], and makes nothing: where no lock is there yet, or something else in its place, it goes without.
     ///
     /// # Errors
     /// The lock's file cannot be used.
     pub fn look(&self, on_wait: &mut dyn FnMut()) -> Result<Visit, StoreError> {
         let path = self.visits();
         share(existing(&path).map_err(StoreError::io("open the lock", &path))?, &path, on_wait)
+    }
+
+    /// As [`Self::visit`], and goes without where the lock is itself what is to be mended: then nothing can be collected
+    /// either.
+    ///
+    /// # Errors
+    /// The lock's file cannot be used.
+    pub fn visit_to_mend(&self, on_wait: &mut dyn FnMut()) -> Result<Visit, StoreError> {
+        match self.visit(on_wait) {
+            Err(StoreError::Io { source, .. }) if is_lost(&source) => self.look(on_wait),
+            visited => visited,
+        }
     }
 
     /// Waits until nobody relies on the cache. Meanwhile `on_wait` is called again and again with those who run a
@@ -108,7 +120,9 @@ impl Store {
 fn existing(path: &Path) -> io::Result<Option<File>> {
     match open(path) {
         Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound || forbidden(&error) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || forbidden(&error) || is_lost(&error) => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -2,10 +2,13 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use jiff::Timestamp;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 /// A pipeline of all six stages that takes a few seconds.
@@ -71,6 +74,16 @@ pub fn folder_with(pipeline: &str) -> tempfile::TempDir {
     folder
 }
 
+/// A folder with a pipeline of all six stages that takes a second.
+pub fn quick() -> tempfile::TempDir {
+    folder_with(
+        &SMALL
+            .replace("width = 4", "width = 2")
+            .replace("epochs = 3", "steps = 2")
+            .replace("epochs = 4", "epochs = 1"),
+    )
+}
+
 /// Runs and asserts success; all that was printed.
 pub fn succeeds(folder: &Path, cache: &str, arguments: &[&str]) -> String {
     let (stdout, stderr) = printed(folder, cache, arguments);
@@ -115,6 +128,56 @@ pub fn records(folder: &Path, cache: &str) -> BTreeMap<String, Value> {
 pub fn object(folder: &Path, cache: &str, kind: &str, output: &str) -> PathBuf {
     let hash = records(folder, cache)[kind]["outputs"][output]["object"].as_str().unwrap().to_owned();
     folder.join(cache).join("objects").join(&hash[..2]).join(format!("{hash}.safetensors"))
+}
+
+/// What must not depend on interruptions: objects, and of each record all that is not a time.
+pub fn results(folder: &Path, cache: &str) -> (Vec<String>, Vec<Value>) {
+    let timeless = |record: Value| {
+        let parts = ["fingerprint", "kind", "version", "outputs", "metrics"].map(|key| record[key].clone());
+        Value::from_iter(parts)
+    };
+    (objects(folder, cache), records(folder, cache).into_values().map(timeless).collect())
+}
+
+/// Random numbers from the seed in `RUNNER_TEST_SEED`, or from a new one that is printed.
+pub fn random() -> ChaCha8Rng {
+    let given = std::env::var("RUNNER_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seed: u64 = given.unwrap_or_else(|| Timestamp::now().as_nanosecond() as u64);
+    eprintln!("RUNNER_TEST_SEED={seed}");
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+/// How often something is killed; `RUNNER_TEST_KILLS=200` for the long version.
+pub fn kills(usually: u32) -> u32 {
+    std::env::var("RUNNER_TEST_KILLS").map_or(usually, |count| count.parse().unwrap())
+}
+
+/// What a cache holds after a collection that no result needs: nothing, if all went well.
+pub fn strays(cache: &Path) -> Vec<String> {
+    let named: BTreeSet<String> = files(cache, "records")
+        .into_iter()
+        .map(|path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap())
+        .flat_map(|record| {
+            let outputs = record["outputs"].as_object().unwrap().values();
+            let objects: Vec<String> =
+                outputs.map(|output| output["object"].as_str().unwrap().to_owned()).collect();
+            objects.into_iter().chain([record["fingerprint"].as_str().unwrap().to_owned()])
+        })
+        .collect();
+    let belongs = |path: &PathBuf| {
+        let inner = path.strip_prefix(cache).unwrap();
+        let room = inner.iter().next().unwrap().to_string_lossy().into_owned();
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        match room.as_str() {
+            "objects" | "records" | "logs" => named.contains(&stem),
+            "locks" => ["writing", "visits", "data-hashes"].contains(&stem.as_str()),
+            "last" | "runs" | "manifests" | "data-hashes.json" => true,
+            // States of what is done, half-written files, and what was found damaged.
+            _ => false,
+        }
+    };
+    let strays = files(cache, "").into_iter().filter(|path| !belongs(path));
+    strays.map(|path| path.display().to_string()).collect()
 }
 
 /// Flips a bit of a file, of a read-only one as well.

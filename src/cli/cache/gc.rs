@@ -31,8 +31,8 @@ const LISTED: usize = 40;
   runner cache gc --keep a.toml --keep b.toml          keep what these pipelines use as they are now
   runner cache gc --all                                keep what is pinned, and nothing else
 
-Always kept: what is pinned; what the last run of each pipeline used (or, with --keep, what those
-pipelines use now); what the last runs used; and all that led to these. A result was used when it
+Always kept: what is pinned; what each pipeline last used (or, with --keep, what those pipelines use
+now), but for what it ran without for 90 days; what the last runs used; and all that led to these. A result was used when it
 was made, imported or part of a run. --older-than and --max-size may go together: what either
 wants removed is.
 

@@ -41,7 +41,7 @@ pub struct VerifyArgs {
 pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let store = Store::open(&args.cache.cache)?;
     let waiting = &mut || anstream::eprintln!("waiting until `runner cache gc` has cleared the cache");
-    let _visit = if args.repair { store.visit(waiting)? } else { store.look(waiting)? };
+    let _visit = if args.repair { store.visit_to_mend(waiting)? } else { store.look(waiting)? };
     let clock = Instant::now();
     let checked = store.verify(if args.repair { Repair::MoveAside } else { Repair::No })?;
     let seconds = clock.elapsed().as_secs_f64();

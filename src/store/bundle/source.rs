@@ -44,7 +44,13 @@ impl Source {
         &self,
         look: &mut dyn FnMut(Member<'_>) -> Result<(), BundleError>,
     ) -> Result<(), BundleError> {
-        let file = File::open(&self.path).map_err(BundleError::io("read", &self.path))?;
+        // A pipe cannot be read twice.
+        let file = match self.path.metadata() {
+            Ok(found) if !found.is_file() => {
+                return Err(self.refused("it is no file and no folder".to_owned()));
+            }
+            _ => File::open(&self.path).map_err(BundleError::io("read", &self.path))?,
+        };
         let unreadable = |error: io::Error| self.refused(format!("it is no whole archive ({error})"));
         let mut archive = Archive::new(file);
         for entry in archive.entries().map_err(unreadable)? {

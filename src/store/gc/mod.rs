@@ -51,7 +51,7 @@ pub struct GcPlan {
     pub objects: Vec<OldObject>,
     /// States of interrupted stages.
     pub partials: Vec<OldFile>,
-    /// Logs of work that is gone, and what runs used that is gone.
+    /// Logs of work that is gone, what runs used that is gone, and what forgotten stages were.
     pub remains: Vec<OldFile>,
     /// How many results stay, by the first reason that holds for each.
     pub kept: Vec<Kept>,

@@ -8,7 +8,10 @@ use jiff::Timestamp;
 
 use super::{GcPlan, Keep, Kept, OldFile, OldObject, OldWork, Policy, Why};
 use crate::fingerprint::Fingerprint;
-use crate::store::{Held, Inventory, ObjectHash, Store, StoreError, Work, objects};
+use crate::store::{Held, Inventory, Last, ObjectHash, Store, StoreError, Work, objects};
+
+/// A stage or a point that a pipeline ran without for so long is forgotten: somebody has taken it out.
+const FORGOTTEN: Duration = Duration::from_secs(90 * 86_400);
 
 impl Store {
     /// What is removed under a policy at a time. Changes nothing.
@@ -99,7 +102,10 @@ impl<'a> Planner<'a> {
         let inventory = self.inventory;
         let pins = inventory.pins.keys().copied().collect();
         let (why, asked) = match &self.policy.keep {
-            Keep::LastOfEach => (Why::LastOfEach, inventory.last.clone()),
+            Keep::LastOfEach => {
+                let last = inventory.last.iter().filter(|last| !self.is_forgotten(last));
+                (Why::LastOfEach, last.map(|last| last.work).collect())
+            }
             Keep::These(work) => (Why::These, work.clone()),
         };
         let runs = inventory.runs.iter().take(self.policy.runs);
@@ -111,6 +117,15 @@ impl<'a> Planner<'a> {
             }
         }
         kept
+    }
+
+    /// Whether a pipeline went on running long after it last used what one of its stages was. A pipeline that rests forgets
+    /// nothing.
+    fn is_forgotten(&self, last: &Last) -> bool {
+        let runs = self.inventory.runs.iter().filter(|(_, note)| note.pipeline == last.pipeline);
+        let used = self.inventory.work.get(&last.work).map_or(last.held.modified, |work| work.used);
+        let limit = used.checked_add(FORGOTTEN);
+        limit.is_ok_and(|limit| runs.map(|(_, note)| note.finished).max().is_some_and(|run| run > limit))
     }
 
     fn is_older(&self, time: Timestamp, age: Duration) -> bool {
@@ -172,7 +187,8 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// Logs of work that goes, old ones of work that never ended, and of runs those of which nothing is left.
+    /// Logs of work that goes, old ones of work that never ended, what stages were that are forgotten, and of runs those of
+    /// which nothing is left.
     fn remains(&mut self, kept: &BTreeMap<Fingerprint, Why>) {
         let going: BTreeSet<Fingerprint> = self.plan.work.iter().map(|work| work.fingerprint).collect();
         let mut remains = Vec::new();
@@ -184,6 +200,9 @@ impl<'a> Planner<'a> {
                 remains.push(file(held));
             }
         }
+        remains.extend(
+            self.inventory.last.iter().filter(|last| self.is_forgotten(last)).map(|last| file(&last.held)),
+        );
         for (held, note) in self.inventory.runs.iter().skip(self.policy.runs) {
             if !note.work.iter().any(|fingerprint| kept.contains_key(fingerprint)) {
                 remains.push(file(held));
