@@ -69,6 +69,12 @@ pub fn columns(rows: &[Vec<Cell>]) -> String {
     out
 }
 
+/// Columns of the terminal that standard output goes to; of anything else 80.
+pub fn width() -> usize {
+    const COLUMNS: usize = 80;
+    console::Term::stdout().size_checked().map_or(COLUMNS, |(_, columns)| usize::from(columns).max(1))
+}
+
 /// `text` in a style.
 pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
     if style.is_plain() { text.to_string() } else { format!("{style}{text}{style:#}") }

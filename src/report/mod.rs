@@ -13,4 +13,4 @@ pub use figure::key_figure;
 pub use statistics::{Difference, Mean};
 pub use status::{StageStatus, State, status};
 pub use summary::{NetworkRow, PointSummary, summarise};
-pub use table::{Grouping, Metric, Observation, Row, observations, rows, seconds_shared};
+pub use table::{Baseline, Grouping, Metric, Observation, Row, Sharing, observations, rows};

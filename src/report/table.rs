@@ -25,8 +25,10 @@ pub enum Metric {
     /// Size of the checkpoint.
     Bytes,
     /// Median time of a forward pass of one image, in milliseconds.
+    #[serde(rename = "latency_1_ms")]
     Latency1,
     /// The same for 64 images.
+    #[serde(rename = "latency_64_ms")]
     Latency64,
     /// Wall time of all stages that led to the network, in seconds, shared ones counted in full.
     Seconds,
@@ -131,26 +133,55 @@ fn seconds(graph: &Graph, records: &[Option<Record>], id: NodeId) -> Option<f64>
     Some(total)
 }
 
-/// The time that equal work of several points did not take again.
-pub fn seconds_shared(graph: &Graph, records: &[Option<Record>]) -> f64 {
-    let again = |(id, node): (NodeId, &crate::plan::Node)| {
-        let points: BTreeSet<usize> = node.uses.iter().map(|usage| usage.point).collect();
-        let seconds = records[id.0].as_ref().map_or(0.0, |record| record.provenance.seconds);
-        seconds * (points.len().max(1) - 1) as f64
-    };
-    graph.iter().map(again).sum()
+/// What it saves that equal work of several points is done once.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Sharing {
+    /// Points of the sweep; 1 without one.
+    pub points: usize,
+    /// Different pieces of work that have a result.
+    pub stages: usize,
+    /// The same, counted anew at each point.
+    pub stage_uses: usize,
+    /// Wall time of the work, each piece once.
+    pub seconds: f64,
+    /// Wall time if each point did all its work itself.
+    pub seconds_alone: f64,
+}
+
+impl Sharing {
+    /// Of a graph, as far as there are records.
+    pub fn of(graph: &Graph, records: &[Option<Record>]) -> Self {
+        let mut found =
+            Self { points: graph.points.len(), stages: 0, stage_uses: 0, seconds: 0.0, seconds_alone: 0.0 };
+        for ((_, node), record) in graph.iter().zip(records) {
+            let Some(record) = record else { continue };
+            let points: BTreeSet<usize> = node.uses.iter().map(|usage| usage.point).collect();
+            found.stages += 1;
+            found.stage_uses += points.len();
+            found.seconds += record.provenance.seconds;
+            found.seconds_alone += record.provenance.seconds * points.len() as f64;
+        }
+        found
+    }
+
+    /// The time that was saved.
+    pub fn seconds_saved(&self) -> f64 {
+        self.seconds_alone - self.seconds
+    }
 }
 
 /// A row of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// The swept parameters that were not averaged over.
+    #[serde(rename = "point", serialize_with = "as_map")]
     pub label: Vec<(String, String)>,
     /// The stage that trained the networks.
     pub stage: String,
     /// Which of its networks.
     pub output: String,
     /// Means over what was averaged over.
+    #[serde(rename = "figures")]
     pub means: BTreeMap<Metric, Mean>,
     /// Accuracy minus the baseline's, pair by pair.
     pub against_baseline: Option<Difference>,
@@ -163,6 +194,46 @@ impl Row {
     }
 }
 
+fn as_map<S: serde::Serializer>(label: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(label.iter().map(|(key, value)| (key, value)))
+}
+
+/// What rows are compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Baseline {
+    /// The networks of this stage, at the same point.
+    Stage(String),
+    /// The networks of the same stage, at the point that differs in this swept parameter alone.
+    Value {
+        /// The parameter.
+        key: String,
+        /// Its value there.
+        value: String,
+    },
+}
+
+impl Baseline {
+    /// Whether a network is of the baseline itself.
+    fn is(&self, stage: &str, label: &[(String, String)]) -> bool {
+        match self {
+            Self::Stage(name) => name == stage,
+            Self::Value { key, value } => label.iter().any(|(own, at)| own == key && at == value),
+        }
+    }
+
+    /// What `member` is compared with.
+    fn pair_of(&self, member: &Observation) -> Key {
+        let (mut label, mut stage) = (member.label.clone(), member.stage.clone());
+        match self {
+            Self::Stage(name) => stage.clone_from(name),
+            Self::Value { key, value } => {
+                label.iter_mut().filter(|(own, _)| own == key).for_each(|(_, at)| at.clone_from(value));
+            }
+        }
+        (label, stage, member.output.clone())
+    }
+}
+
 /// How observations become rows.
 #[derive(Debug, Clone, Default)]
 pub struct Grouping {
@@ -170,10 +241,11 @@ pub struct Grouping {
     pub over: Vec<String>,
     /// The outputs that are shown; empty shows all.
     pub outputs: Vec<String>,
-    /// The stage that the others are compared with.
-    pub baseline: Option<String>,
+    /// What the others are compared with.
+    pub baseline: Option<Baseline>,
 }
 
+/// A point or several, a stage, an output.
 type Key = (Vec<(String, String)>, String, String);
 
 /// Groups observations, in the order in which they come.
@@ -190,6 +262,11 @@ pub fn rows(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
         }
         groups.entry(key).or_default().push(observation);
     }
+    let of = |other: &Observation| (other.label.clone(), other.stage.clone(), other.output.clone());
+    let accuracy: BTreeMap<Key, f64> = observations
+        .iter()
+        .filter_map(|other| Some((of(other), *other.figures.get(&Metric::Accuracy)?)))
+        .collect();
     let row = |key: Key| {
         let members = &groups[&key];
         let means = Metric::ALL.into_iter().filter_map(|metric| {
@@ -201,24 +278,20 @@ pub fn rows(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
         let against_baseline = grouping
             .baseline
             .as_ref()
-            .filter(|baseline| **baseline != key.1)
-            .and_then(|baseline| Difference::of(&differences(members, baseline, observations)));
+            .filter(|baseline| !members.iter().any(|member| baseline.is(&member.stage, &member.label)))
+            .and_then(|baseline| Difference::of(&differences(members, baseline, &accuracy)));
         let (label, stage, output) = key;
         Row { label, stage, output, means, against_baseline }
     };
     order.into_iter().map(row).collect()
 }
 
-/// The accuracy of each member minus that of the baseline's network of the same point.
-fn differences(members: &[&Observation], baseline: &str, all: &[Observation]) -> Vec<f64> {
-    let twin = |member: &Observation| {
-        all.iter()
-            .find(|other| {
-                other.stage == baseline && other.label == member.label && other.output == member.output
-            })
-            .and_then(|other| other.figures.get(&Metric::Accuracy).copied())
+/// The accuracy of each member minus that of its pair in the baseline.
+fn differences(members: &[&Observation], baseline: &Baseline, accuracy: &BTreeMap<Key, f64>) -> Vec<f64> {
+    let difference = |member: &&Observation| {
+        Some(member.figures.get(&Metric::Accuracy)? - accuracy.get(&baseline.pair_of(member))?)
     };
-    members.iter().filter_map(|member| Some(member.figures.get(&Metric::Accuracy)? - twin(member)?)).collect()
+    members.iter().filter_map(difference).collect()
 }
 
 #[cfg(test)]
@@ -243,7 +316,7 @@ mod tests {
             observation("0.3", "2", "uniform", 0.87),
             observation("0.5", "1", "gates", 0.95),
         ];
-        let baseline = Some("uniform".to_owned());
+        let baseline = Some(Baseline::Stage("uniform".to_owned()));
         let grouping = Grouping { over: vec!["seed".into()], outputs: vec![], baseline };
         let rows = rows(&all, &grouping);
         assert_eq!(rows.len(), 3);
@@ -256,6 +329,23 @@ mod tests {
         assert!((difference.mean - 0.02).abs() < 1e-12, "{difference:?}");
         assert_eq!(rows[1].against_baseline, None, "the baseline itself");
         assert_eq!(rows[2].against_baseline, None, "no baseline at this ratio");
+    }
+
+    #[test]
+    fn a_value_of_a_swept_key_can_be_the_baseline() {
+        let all = [
+            observation("0.3", "1", "gates", 0.80),
+            observation("0.3", "2", "gates", 0.70),
+            observation("0.5", "1", "gates", 0.90),
+            observation("0.5", "2", "gates", 0.82),
+        ];
+        let baseline = Some(Baseline::Value { key: "flops_ratio".into(), value: "0.5".into() });
+        let grouping = Grouping { over: vec!["seed".into()], outputs: vec![], baseline };
+        let rows = rows(&all, &grouping);
+        let difference = rows[0].against_baseline.unwrap();
+        assert_eq!(difference.n, 2);
+        assert!((difference.mean + 0.11).abs() < 1e-12, "{difference:?}");
+        assert_eq!(rows[1].against_baseline, None, "the baseline itself");
     }
 
     #[test]

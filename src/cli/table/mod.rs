@@ -1,0 +1,202 @@
+//! `runner table`: a study as a table, over points and seeds.
+
+mod cells;
+mod formats;
+
+use clap::{Args, ValueEnum};
+use miette::{IntoDiagnostic, Result, miette};
+use serde_json::json;
+
+use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
+use super::open::Opened;
+use super::style::{FAINT, paint};
+use crate::pipeline::nearest;
+use crate::report::format::{plural, seconds};
+use crate::report::{Baseline, Grouping, Metric, Observation, Sharing, observations, rows};
+use cells::Table;
+
+/// Show results as a table, averaged over seeds
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  runner table P.toml --over threshold-search.flops_ratio=0.3,0.5,0.7 --over seed=1..3
+  runner table pipelines/ablation_quick.toml --over seed=1..3 --baseline retrain-uniform
+  runner table study.toml --group-by flops_ratio --baseline prune.weights=fresh
+  runner table P.toml --over seed=1..3 --metric accuracy --metric flops_ratio --format latex > table.tex
+
+Only what is in the cache is shown; `runner run` with the same --over computes the rest. Means come with the
+sample standard deviation. Differences to the baseline are paired: network by network of the same point and
+seed, in points of accuracy, with a 95% confidence interval by Student's t. FLOPs are those achieved.
+Where the table is wider than the terminal, its columns go on below.")]
+pub struct TableArgs {
+    #[command(flatten)]
+    pipeline: PipelineArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// A row for each value of this swept key, averaged over the others (repeatable); by default
+    /// over all swept keys but seeds. The last part of a key is enough
+    #[arg(long, value_name = "KEY")]
+    group_by: Vec<String>,
+    /// Which of a stage's networks: best, last or all
+    #[arg(long, value_name = "OUTPUT", default_value = "best")]
+    output: String,
+    /// Compare every row with the networks of this stage, or with those at this value of a swept key
+    #[arg(long, value_name = "STAGE|KEY=VALUE")]
+    baseline: Option<String>,
+    /// Show this figure (repeatable): accuracy, loss, flops_ratio, macs, parameters, bytes,
+    /// latency_1_ms, latency_64_ms or seconds
+    #[arg(long, value_name = "METRIC")]
+    metric: Vec<Figure>,
+    /// How the table is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Csv,
+    Json,
+    Markdown,
+    Latex,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Figure(Metric);
+
+impl std::str::FromStr for Figure {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Metric::ALL.into_iter().find(|metric| metric.name() == text);
+        known.map(Self).ok_or_else(|| format!("the figures are {}", Metric::ALL.map(Metric::name).join(", ")))
+    }
+}
+
+const SHOWN: [Metric; 8] = [
+    Metric::Accuracy,
+    Metric::FlopsRatio,
+    Metric::Macs,
+    Metric::Parameters,
+    Metric::Bytes,
+    Metric::Latency1,
+    Metric::Latency64,
+    Metric::Seconds,
+];
+
+/// Prints the table.
+pub fn run(args: &TableArgs) -> Result<()> {
+    let mut opened = Opened::new(&args.pipeline, &args.cache)?;
+    let plan = opened.plan(&SelectionArgs::default())?;
+    let records: Vec<_> = plan.entries.iter().map(|entry| entry.record().cloned()).collect();
+    let found = observations(&opened.graph, &records);
+    let axes = opened.graph.axes();
+    let baseline = args.baseline.as_deref().map(|text| baseline(text, &axes, &found)).transpose()?;
+    let outputs = match args.output.as_str() {
+        "all" => vec![],
+        // What is called otherwise (a network that only one stage gives) is not left out for it.
+        "best" => vec!["best".to_owned(), "network".to_owned()],
+        other => vec![other.to_owned()],
+    };
+    let rows = rows(&found, &Grouping { over: averaged(&args.group_by, &axes)?, outputs, baseline });
+    let metrics: Vec<Metric> =
+        if args.metric.is_empty() { SHOWN.to_vec() } else { args.metric.iter().map(|f| f.0).collect() };
+    let sharing = Sharing::of(&opened.graph, &records);
+    let missing = plan.to_run();
+    match args.format {
+        Format::Json => {
+            let mut shared = serde_json::to_value(sharing).into_diagnostic()?;
+            shared["seconds_saved"] = sharing.seconds_saved().into();
+            let whole = json!({"pipeline": opened.name, "rows": rows, "sharing": shared, "missing": missing});
+            say!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
+        }
+        Format::Csv => say_all!("{}", formats::csv(&rows, &metrics)?),
+        Format::Latex => {
+            say_all!("{}", formats::latex(&Table::new(&rows, &metrics, args.baseline.as_deref())))
+        }
+        Format::Markdown => {
+            say_all!("{}", formats::markdown(&Table::new(&rows, &metrics, args.baseline.as_deref())))
+        }
+        Format::Text if rows.is_empty() => say!("nothing was evaluated yet"),
+        Format::Text => {
+            let table = Table::new(&rows, &metrics, args.baseline.as_deref());
+            say_all!("{}", formats::text(&table, super::style::width()));
+            if let Some(words) = saved(&sharing) {
+                say!("\n{}", paint(FAINT, words));
+            }
+        }
+    }
+    if missing > 0 {
+        let words = format!("{} no result yet: `runner run` computes them", have(missing));
+        anstream::eprintln!("{}", paint(FAINT, words));
+    }
+    Ok(())
+}
+
+fn have(stages: usize) -> String {
+    let verb = if stages == 1 { "has" } else { "have" };
+    format!("{} {verb}", plural(stages, "stage"))
+}
+
+/// What sharing saved, in words.
+fn saved(sharing: &Sharing) -> Option<String> {
+    let what = format!("{} did the work of {}", plural(sharing.stages, "stage"), sharing.stage_uses);
+    let times = format!("{} instead of {}", seconds(sharing.seconds), seconds(sharing.seconds_alone));
+    (sharing.stage_uses > sharing.stages).then(|| format!("{what} (sharing stages between points): {times}"))
+}
+
+/// The swept keys that are averaged over.
+fn averaged(group_by: &[String], axes: &[String]) -> Result<Vec<String>> {
+    let is_seed = |key: &str| key == "seed" || key.ends_with(".seed");
+    if group_by.is_empty() {
+        return Ok(axes.iter().filter(|key| is_seed(key)).cloned().collect());
+    }
+    let kept = group_by.iter().map(|text| axis(text, axes)).collect::<Result<Vec<_>>>()?;
+    Ok(axes.iter().filter(|key| !kept.contains(key)).cloned().collect())
+}
+
+/// A swept key by its name or the last part of it.
+fn axis(text: &str, axes: &[String]) -> Result<String> {
+    let ending = format!(".{text}");
+    let mut found = axes.iter().filter(|key| *key == text || key.ends_with(&ending));
+    match (axes.iter().find(|key| *key == text).or_else(|| found.next()), found.next()) {
+        (Some(key), None) => Ok(key.clone()),
+        (Some(key), _) if key == text => Ok(key.clone()),
+        (Some(_), Some(_)) => Err(miette!("`{text}` is the end of several swept keys: {}", axes.join(", "))),
+        (None, _) if axes.is_empty() => {
+            Err(miette!(help = format!("sweep it: `--over {text}=A,B`"), "`{text}` is not swept; nothing is"))
+        }
+        (None, _) => {
+            let help = nearest(text, axes.iter().map(String::as_str));
+            Err(miette!(help = help, "`{text}` is not swept"))
+        }
+    }
+}
+
+/// What the rows are compared with; what has no network would leave them all without a difference.
+fn baseline(text: &str, axes: &[String], found: &[Observation]) -> Result<Baseline> {
+    if let Some((key, value)) = text.split_once('=') {
+        let (key, value) = (axis(key.trim(), axes)?, value.trim().to_owned());
+        let at = |other: &&Observation| other.label.iter().any(|(own, at)| *own == key && *at == value);
+        if found.iter().any(|other| at(&other)) {
+            return Ok(Baseline::Value { key, value });
+        }
+        let values = found.iter().flat_map(|other| &other.label).filter(|(own, _)| *own == key);
+        let values: std::collections::BTreeSet<&str> = values.map(|(_, value)| value.as_str()).collect();
+        let values = values.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(miette!(
+            help = format!("evaluated are {values}"),
+            "no network was evaluated at `{text}`"
+        ));
+    }
+    if found.iter().any(|other| other.stage == text) {
+        return Ok(Baseline::Stage(text.to_owned()));
+    }
+    let stages: std::collections::BTreeSet<_> = found.iter().map(|o| o.stage.as_str()).collect();
+    let stages = stages.into_iter().collect::<Vec<_>>().join(", ");
+    let help = if stages.is_empty() {
+        "nothing was evaluated yet".to_owned()
+    } else {
+        format!("evaluated are {stages}; a swept value is written KEY=VALUE")
+    };
+    Err(miette!(help = help, "no evaluated network comes from the stage `{text}`"))
+}
