@@ -17,8 +17,8 @@ use runner::prune::{
     Channels, SearchInput, add_gates, importance, slim_fresh, slim_inherit, threshold_search,
 };
 use runner::train::{
-    Budget, EpochRecord, Evaluation, Half, Host, HostError, Keep, Length, Objective, OptimizerParams,
-    Progress, Run, ScheduleParams, Sparsity, evaluate, train,
+    Budget, EpochRecord, Evaluation, Half, Host, HostError, Keep, Length, Measured, Objective,
+    OptimizerParams, Progress, Run, ScheduleParams, Sparsity, evaluate, train,
 };
 
 const SEED: u64 = 1;
@@ -38,7 +38,7 @@ impl Host for Printer {
 
     fn progress(&mut self, _progress: Progress) {}
 
-    fn epoch(&mut self, record: &EpochRecord) {
+    fn epoch(&mut self, record: &EpochRecord, _: &Measured) {
         let validation = record.validation_accuracy.unwrap_or(f64::NAN);
         let gates = record.mean_gate.map_or(String::new(), |gate| format!(", mean gate {gate:.2}"));
         let (name, epoch, loss) = (self.0, record.epoch, record.train_loss);

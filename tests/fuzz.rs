@@ -18,7 +18,8 @@ use runner::fingerprint::Fingerprint;
 use runner::network::{Arch, Checkpoint, NetworkSpec, initialise};
 use runner::prune::{Channels, Scores, add_gates};
 use runner::store::{
-    History, LastRun, ObjectHash, OutputEntry, Provenance, Record, Replace, RunRecord, RunStage, Store,
+    History, LastRun, MANIFEST, ObjectHash, OutputEntry, Provenance, Record, Replace, Request, RunRecord,
+    RunStage, Store,
 };
 use runner::train::{EpochRecord, Figures, TrainState};
 use serde_json::json;
@@ -267,7 +268,9 @@ fn cache(store: &Store, work: Fingerprint) {
     };
     store.remember("p", "", "s", &last).unwrap();
     let run = RunRecord {
+        manifest: MANIFEST,
         status: "done".into(),
+        exit_code: Some(0),
         command: vec!["runner".into(), "run".into()],
         folder: "/".into(),
         host: "h".into(),
@@ -277,12 +280,16 @@ fn cache(store: &Store, work: Fingerprint) {
         finished: Some(Timestamp::UNIX_EPOCH),
         pipeline: "p".into(),
         file: "name = \"p\"".into(),
+        request: Some(Request::default()),
         points: vec![String::new()],
         stages: vec![RunStage {
             stage: "retrain".into(),
             points: vec![0],
             fingerprint: Some(work),
             state: "ran".into(),
+            outputs: BTreeMap::from([("network".into(), ObjectHash::of(b"another"))]),
+            images: Some("d".into()),
+            version: Some(1),
         }],
     };
     store.keep_run("run", &run).unwrap();

@@ -12,7 +12,7 @@ use runner::network::{Arch, Checkpoint, NetworkSpec, initialise};
 use runner::ops::Algorithm;
 use runner::prune::add_gates;
 use runner::train::{
-    Budget, EpochRecord, Host, HostError, Keep, Length, Objective, OptimizerParams, Progress, Run,
+    Budget, EpochRecord, Host, HostError, Keep, Length, Measured, Objective, OptimizerParams, Progress, Run,
     ScheduleKind, ScheduleParams, Sparsity, TrainError, Trained, train,
 };
 
@@ -43,7 +43,7 @@ impl Host for Memory {
     fn progress(&mut self, _: Progress) {
         self.steps += 1;
     }
-    fn epoch(&mut self, _: &EpochRecord) {}
+    fn epoch(&mut self, _: &EpochRecord, _: &Measured) {}
     fn should_stop(&self) -> bool {
         self.asked.set(self.asked.get() + 1);
         self.stop_after.is_some_and(|after| self.steps >= after)

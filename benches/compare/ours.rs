@@ -19,8 +19,8 @@ use runner::ops::{
 };
 use runner::prune::add_gates;
 use runner::train::{
-    Budget, EpochRecord, Host, HostError, Keep, Length, Objective, Optimizer, OptimizerParams, Progress, Run,
-    ScheduleParams, Sparsity, Trainee, train,
+    Budget, EpochRecord, Host, HostError, Keep, Length, Measured, Objective, Optimizer, OptimizerParams,
+    Progress, Run, ScheduleParams, Sparsity, Trainee, train,
 };
 use serde::Deserialize;
 
@@ -175,7 +175,7 @@ impl Host for Disk {
         None
     }
     fn progress(&mut self, _: Progress) {}
-    fn epoch(&mut self, _: &EpochRecord) {}
+    fn epoch(&mut self, _: &EpochRecord, _: &Measured) {}
     fn should_stop(&self) -> bool {
         false
     }

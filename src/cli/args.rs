@@ -1,8 +1,11 @@
 //! Arguments that several commands share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+
+use crate::engine::DeviceChoice;
 
 /// Where results are kept.
 #[derive(Debug, Clone, Args)]
@@ -49,6 +52,45 @@ pub struct SelectionArgs {
     /// Run this stage even if its result is in the cache (repeatable)
     #[arg(long, value_name = "STAGE")]
     pub force: Vec<String>,
+}
+
+/// How stages are run. Results do not depend on it.
+#[derive(Debug, Clone, Args)]
+pub struct HowArgs {
+    /// Where to compute: auto, cpu, cuda or cuda:N; jobs take several in turn (cuda:0,cuda:1)
+    #[arg(long, default_value = "auto", value_delimiter = ',', value_parser = |text: &str| text.parse::<DeviceChoice>())]
+    pub device: Vec<DeviceChoice>,
+    /// CPU threads, shared out over the jobs; all by default. Results do not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub threads: Option<u16>,
+    /// Run so many stages side by side; by default one for each device. Results do not depend on it
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// After a failure, go on with all that does not depend on it: the default of a sweep
+    #[arg(long)]
+    pub keep_going: bool,
+    /// End the run at the first failure: the default without a sweep
+    #[arg(long, conflicts_with = "keep_going")]
+    pub fail_fast: bool,
+    /// Try a stage that failed so many times more, from its saved state, with the same seed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub retries: u32,
+    /// Stop a stage that runs for longer: 90s, 30min, 2h. A stage's own `timeout` goes before it
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub timeout: Option<Duration>,
+    /// Write metrics as TensorBoard event files, a folder for each stage and point
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
+    /// Print nothing but warnings and errors
+    #[arg(long, conflicts_with = "json")]
+    pub quiet: bool,
+    /// Print one JSON event a line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    crate::pipeline::duration(text).ok_or_else(|| crate::pipeline::TIME.replace('"', ""))
 }
 
 impl From<&SelectionArgs> for crate::plan::Selection {

@@ -1,20 +1,22 @@
 //! `runner log`: what happened in a stage, run after run.
 
-use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use miette::{IntoDiagnostic, Result, miette};
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::style::{BAD, FAINT, GOOD, STAGE, STALE, paint};
 use crate::engine::{Event, Stamped};
 use crate::fingerprint::Fingerprint;
-use crate::plan::{Node, Plan, named};
+use crate::plan::{Node, NodeId, Plan, named};
 use crate::report::format::{percent, seconds, when};
 use crate::report::key_figure;
+use crate::report::tail::Tail;
+use crate::report::tensorboard::{folder, write_log};
 use crate::store::Store;
 use crate::train::EpochRecord;
 
@@ -24,6 +26,7 @@ use crate::train::EpochRecord;
   runner log pipelines/quickstart.toml retrain
   runner log pipelines/quickstart.toml retrain --follow       while it runs
   runner log pipelines/quickstart.toml gate-train --json      one event a line (docs/events.md)
+  runner log pipelines/quickstart.toml --tensorboard tb       all stages, for `tensorboard --logdir tb`
 
 The newest run stands last. What is shown is the log of the stage as it is now in the file; if that has not run
 yet, the log of its last run, and the first line says so.")]
@@ -31,8 +34,8 @@ pub struct LogArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,
     /// The stage
-    #[arg(value_name = "STAGE")]
-    stage: String,
+    #[arg(value_name = "STAGE", required_unless_present = "tensorboard")]
+    stage: Option<String>,
     #[command(flatten)]
     cache: CacheArgs,
     /// Print the events as they are kept, one JSON object a line
@@ -41,6 +44,9 @@ pub struct LogArgs {
     /// Go on showing events until the running stage ends; Ctrl-C leaves, and disturbs nothing
     #[arg(long, short)]
     follow: bool,
+    /// Write the epochs as TensorBoard event files instead, a folder for each stage and point
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "follow"])]
+    tensorboard: Option<PathBuf>,
 }
 
 /// How often a followed log is looked at.
@@ -50,12 +56,21 @@ const POLL: Duration = Duration::from_millis(200);
 pub fn run(args: &LogArgs) -> Result<()> {
     let mut opened = Opened::new(&args.pipeline, &args.cache)?;
     let plan = opened.plan(&SelectionArgs::default())?;
-    let nodes = named(&opened.graph, "the command line", std::slice::from_ref(&args.stage))?;
+    let nodes: Vec<NodeId> = match &args.stage {
+        Some(stage) => {
+            named(&opened.graph, "the command line", std::slice::from_ref(stage))?.into_iter().collect()
+        }
+        None => opened.graph.iter().map(|(id, _)| id).collect(),
+    };
+    if let Some(root) = &args.tensorboard {
+        return tensorboard(&opened, &plan, &nodes, root);
+    }
+    let stage = args.stage.as_deref().unwrap_or_default();
     if args.follow && nodes.len() > 1 {
         return Err(miette!(
             help = "choose one of them with `--set` instead of `--over`",
             "`{}` is {} different pieces of work over the points of the sweep, and only one can be followed",
-            args.stage,
+            stage,
             nodes.len()
         ));
     }
@@ -63,16 +78,22 @@ pub fn run(args: &LogArgs) -> Result<()> {
         let node = opened.graph.node(*id);
         if nodes.len() > 1 && !args.json {
             let points = super::plan::points(&opened.graph, node);
-            say!("{}{}", paint(STAGE, &args.stage), paint(FAINT, points));
+            say!("{}{}", paint(STAGE, stage), paint(FAINT, points));
         }
         let Some(work) = work(&opened, &plan, node, plan.entry(*id).fingerprint, args)? else {
             if !args.json {
-                say!("{} has never run", args.stage);
+                say!("{stage} has never run");
             }
             continue;
         };
-        Show { store: &opened.store, work, json: args.json, writer: Writer::default(), shown: 0 }
-            .all(args.follow)?;
+        Show {
+            store: &opened.store,
+            work,
+            json: args.json,
+            writer: Writer::default(),
+            tail: Tail::default(),
+        }
+        .all(args.follow)?;
     }
     Ok(())
 }
@@ -95,7 +116,7 @@ fn work(
         return Err(miette!(
             help = "follow that stage first",
             "`{}` cannot be followed yet: its input `{above}` has still to run",
-            args.stage
+            node.name
         ));
     }
     for usage in &node.uses {
@@ -105,7 +126,7 @@ fn work(
             if !args.json {
                 let words = format!(
                     "{} has not run as it is now; this is the log of its last run ({})",
-                    args.stage,
+                    node.name,
                     last.fingerprint.short()
                 );
                 say!("{}", paint(STALE, words));
@@ -116,13 +137,37 @@ fn work(
     Ok(None)
 }
 
+/// Writes the logs of what the stages are now.
+fn tensorboard(opened: &Opened, plan: &Plan, nodes: &[NodeId], root: &Path) -> Result<()> {
+    let mut written = 0;
+    for id in nodes {
+        let Some(work) = plan.entry(*id).fingerprint else { continue };
+        let log = Tail::default().lines(&opened.store, &work)?;
+        let log: Vec<Stamped> = log.into_iter().filter_map(|line| line.event).collect();
+        let folder = folder(root, &opened.graph.common(*id), &opened.graph.node(*id).name, &work.to_string());
+        let wrote = write_log(&folder, &log)
+            .into_diagnostic()
+            .wrap_err_with(|| format!("{} cannot be written", folder.display()))?;
+        if wrote {
+            written += 1;
+            say!("{}", folder.display());
+        }
+    }
+    if written == 0 {
+        return Err(miette!(
+            help = "`runner status` says how every stage stands",
+            "no stage has a log with figures"
+        ));
+    }
+    Ok(())
+}
+
 struct Show<'a> {
     store: &'a Store,
     work: Fingerprint,
     json: bool,
     writer: Writer,
-    /// Bytes of the log that were shown.
-    shown: usize,
+    tail: Tail,
 }
 
 impl Show<'_> {
@@ -160,26 +205,20 @@ impl Show<'_> {
 
     /// Shows the whole lines that are new, and says whether there were some.
     fn new_events(&mut self) -> Result<bool> {
-        let log = self.store.read_log(&self.work)?;
-        // Anew, where the log was made anew.
-        let new = log.get(self.shown..).unwrap_or(&log);
-        let Some(end) = new.rfind('\n') else { return Ok(false) };
-        for line in new[..end].lines() {
-            let event = serde_json::from_str::<Stamped>(line);
+        let new = self.tail.lines(self.store, &self.work)?;
+        for line in &new {
             if self.json {
-                say!("{line}");
+                say!("{}", line.text);
             }
-            match event {
-                Ok(event) => {
-                    let lines = self.writer.lines(&event);
+            match &line.event {
+                Some(event) => {
+                    let lines = self.writer.lines(event);
                     self.print(&lines);
                 }
-                Err(_) => self.print(&[paint(FAINT, "  a line that this version cannot read")]),
+                None => self.print(&[paint(FAINT, "  a line that this version cannot read")]),
             }
         }
-        self.shown += end + 1;
-        std::io::stdout().flush().into_diagnostic()?;
-        Ok(true)
+        Ok(!new.is_empty())
     }
 
     fn flush(&mut self) {

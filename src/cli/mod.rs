@@ -8,6 +8,7 @@ mod output;
 
 mod args;
 mod cache;
+mod compare;
 mod completions;
 mod data;
 mod export;
@@ -17,6 +18,7 @@ mod log;
 mod open;
 mod plan;
 mod progress;
+mod repeat;
 mod run;
 mod runs;
 mod schema;
@@ -26,6 +28,7 @@ mod style;
 mod summary;
 mod sweep;
 mod table;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -51,6 +54,7 @@ Examples:
   runner run pipelines/quickstart.toml                  run what is stale
   runner plan pipelines/quickstart.toml                 what would run, and why
   runner status pipelines/quickstart.toml               how every stage stands
+  runner watch pipelines/quickstart.toml                a run that goes on, from a second shell
   runner log pipelines/quickstart.toml retrain          what happened in a stage
   runner show pipelines/quickstart.toml retrain         what a stage gave, and where it came from
   runner run P.toml --set threshold-search.flops_ratio=0.3
@@ -68,12 +72,18 @@ enum Command {
     Graph(graph::GraphArgs),
     /// Show results as a table, averaged over seeds
     Table(table::TableArgs),
+    /// Compare two results, pipelines or runs
+    Compare(compare::CompareArgs),
     /// List and download data sets
     Data(data::DataArgs),
     /// List the runs of a cache, or show one: command, machine, points, work
     Runs(runs::RunsArgs),
+    /// Run the points of a run again, from what was kept of it
+    Repeat(repeat::RepeatArgs),
     /// Show how every stage stands: cached, stale, interrupted, running
     Status(status::StatusArgs),
+    /// Watch a run while it goes on, from a second shell or another machine
+    Watch(watch::WatchArgs),
     /// Show what happened in a stage: epochs, checkpoints, resumes, failures
     Log(log::LogArgs),
     /// Show a result: its tensors, structure, metrics and where it came from
@@ -98,9 +108,12 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Graph(args) => graph::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Compare(args) => compare::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Data(args) => data::run(&args),
         Command::Runs(args) => runs::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Repeat(args) => repeat::run(&args),
         Command::Status(args) => status::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Watch(args) => watch::run(&args),
         Command::Log(args) => log::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Show(args) => show::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Cache(args) => cache::run(&args),

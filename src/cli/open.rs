@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
-use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
+use super::args::{CacheArgs, ChangeArgs, PipelineArgs, SelectionArgs};
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::pipeline;
 use crate::plan::{self, DataIdentities, Graph, Plan};
 use crate::stages;
-use crate::store::Store;
+use crate::store::{MANIFEST, RunRecord, Store};
 
 /// A pipeline, read and checked, with the store that has its results.
 pub struct Opened {
@@ -17,6 +17,8 @@ pub struct Opened {
     pub name: String,
     /// The identity of the file, under which its last runs are remembered.
     pub identity: String,
+    /// Where the file is, and the changes to it.
+    pub source: PipelineArgs,
     /// The file as it is.
     pub file: String,
     /// All its work.
@@ -34,13 +36,49 @@ impl Opened {
     /// Mistakes in the file, all of them; a cache that cannot be opened.
     pub fn new(pipeline: &PipelineArgs, cache: &CacheArgs) -> Result<Self> {
         let loaded = pipeline::load(&pipeline.pipeline, &pipeline.changes.set, stages::catalog())?;
-        let points = loaded.points(&pipeline.changes.over)?;
+        let identity = || identity(&pipeline.pipeline);
+        Self::loaded(&loaded, pipeline.clone(), identity, cache)
+    }
+
+    /// A run's pipeline as it was then, whatever became of its file.
+    ///
+    /// # Errors
+    /// A run that does not say what it was asked for; a file that this version cannot read.
+    pub fn of_run(id: &str, run: &RunRecord, cache: &CacheArgs) -> Result<Self> {
+        let Some(request) = &run.request else {
+            return Err(miette!(
+                help = format!("its command was: {}", run.command.join(" ")),
+                "the run {id} was kept by an older runner ({}), which did not note what was asked for beside the file",
+                run.runner_version
+            ));
+        };
+        if run.manifest > MANIFEST {
+            return Err(miette!(
+                help = "use the version of runner that made it, or a newer one",
+                "the run {id} is kept in version {} of its format, and this runner knows versions up to {MANIFEST}",
+                run.manifest
+            ));
+        }
+        let changes = ChangeArgs { set: request.set.clone(), over: request.over.clone() };
+        let source = PipelineArgs { pipeline: request.path.clone().into(), changes };
+        let loaded = pipeline::parse(&request.path, &run.file, &request.set, stages::catalog())
+            .map_err(miette::Report::from)
+            .wrap_err_with(|| format!("the pipeline of run {id} is none for this version of runner"))?;
+        Self::loaded(&loaded, source, || Ok(request.identity.clone()), cache)
+    }
+
+    fn loaded(
+        loaded: &pipeline::Pipeline,
+        source: PipelineArgs,
+        identity: impl Fn() -> Result<String>,
+        cache: &CacheArgs,
+    ) -> Result<Self> {
+        let points = loaded.points(&source.changes.over)?;
         let graph = Graph::new(&points)?;
         let store = Store::open(&cache.cache)?;
         let data = DataIdentities::new(Some(store.data_memo()));
-        let identity = identity(&pipeline.pipeline)?;
-        let file = loaded.text().to_owned();
-        Ok(Self { name: loaded.name, identity, file, graph, store, data })
+        let (name, file) = (loaded.name.clone(), loaded.text().to_owned());
+        Ok(Self { name, identity: identity()?, source, file, graph, store, data })
     }
 
     /// Compares the graph with the store.
@@ -53,7 +91,10 @@ impl Opened {
 }
 
 /// A name for the file at `path` that does not depend on the current folder.
-fn identity(path: &Path) -> Result<String> {
+///
+/// # Errors
+/// There is no such file.
+pub fn identity(path: &Path) -> Result<String> {
     let path = path
         .canonicalize()
         .into_diagnostic()

@@ -1,28 +1,32 @@
 //! `runner runs`: what was run in a cache, when, where and how.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use jiff::Timestamp;
 use miette::{IntoDiagnostic, Result, miette};
 
-use super::args::CacheArgs;
+use super::args::{CacheArgs, SelectionArgs};
 use super::open::Opened;
 use super::style::{BAD, Cell, FAINT, GOOD, STAGE, STALE, columns, paint};
 use super::sweep::quoted;
-use crate::engine::{RunSummary, Status};
+use crate::engine::{Options, RunSummary, Status};
 use crate::plan::Plan;
 use crate::report::format::{minute, plural, seconds};
-use crate::store::{RunRecord, RunStage, Store, StoreError};
+use crate::store::{MANIFEST, Request, RunLock, RunRecord, RunStage, Store, StoreError};
 
 /// List the runs of a cache, or show one: command, machine, points, work
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   runner runs
-  runner runs 20260102-030405-4711          one run: its command, machine, versions and work
-  runner runs 20260102-030405-4711 --json   the same with the pipeline file as it was
+  runner runs 20260102-030405-4711           one run: its command, machine, versions and work
+  runner runs last --json                    the last one, with the pipeline file as it was
+  runner runs last --bibtex                  an entry to cite it by
 
-Runs that found everything in the cache leave no trace. A run that stays `running` was killed, or runs now.")]
+Runs that found everything in the cache leave no trace. `runner repeat RUN` runs one again. What a run is cited
+by is the hash of what is kept of it, which is its file in `manifests/` of the cache, byte by byte.")]
 pub struct RunsArgs {
-    /// The run to show
+    /// The run to show: its id, the start of it, or `last`
     #[arg(value_name = "RUN")]
     run: Option<String>,
     #[command(flatten)]
@@ -30,39 +34,91 @@ pub struct RunsArgs {
     /// Print as JSON
     #[arg(long)]
     json: bool,
+    /// Print an entry for a bibliography
+    #[arg(long, requires = "run", conflicts_with = "json")]
+    bibtex: bool,
 }
 
 /// Prints the runs.
 pub fn run(args: &RunsArgs) -> Result<()> {
-    let mut runs = Store::open(&args.cache.cache)?.runs()?;
-    if let Some(id) = &args.run {
-        runs.retain(|(own, _)| own == id);
-        if runs.is_empty() {
-            return Err(miette!(help = "`runner runs` lists them", "no run is called `{id}`"));
-        }
+    let store = Store::open(&args.cache.cache)?;
+    let mut runs = store.runs()?;
+    for (id, run) in &mut runs {
+        tell_killed(&store, id, run)?;
     }
+    let chosen = args.run.as_deref().map(|text| chosen(&runs, text)).transpose()?;
     if args.json {
-        let runs: serde_json::Map<String, serde_json::Value> = runs
-            .into_iter()
-            .map(|(id, run)| Ok((id, serde_json::to_value(run).into_diagnostic()?)))
+        let shown = chosen.map_or(runs.as_slice(), |at| &runs[at..=at]);
+        let shown: serde_json::Map<String, serde_json::Value> = shown
+            .iter()
+            .map(|(id, run)| Ok((id.clone(), serde_json::to_value(run).into_diagnostic()?)))
             .collect::<Result<_>>()?;
-        say!("{}", serde_json::to_string_pretty(&runs).into_diagnostic()?);
-    } else if args.run.is_some() {
-        runs.iter().for_each(|(id, run)| say_all!("{}", one(id, run)));
+        say!("{}", serde_json::to_string_pretty(&shown).into_diagnostic()?);
+    } else if let Some(at) = chosen {
+        let (id, run) = &runs[at];
+        let hash = store.run_hash(id)?.map(|hash| hash.to_string()).unwrap_or_default();
+        if args.bibtex {
+            say_all!("{}", bibtex(id, run, &hash));
+        } else {
+            say_all!("{}", one(id, run, &hash));
+        }
     } else {
         say_all!("{}", columns(&runs.iter().map(|(id, run)| row(id, run)).collect::<Vec<_>>()));
     }
     Ok(())
 }
 
-fn command(run: &RunRecord) -> String {
+/// The run that a person means: its id, the start of it, or `last`.
+///
+/// # Errors
+/// None, or several.
+pub fn chosen(runs: &[(String, RunRecord)], text: &str) -> Result<usize> {
+    if text == "last" && !runs.is_empty() {
+        return Ok(runs.len() - 1);
+    }
+    if let Some(at) = runs.iter().position(|(id, _)| id == text) {
+        return Ok(at);
+    }
+    let begins = |(_, (id, _)): &(usize, &(String, RunRecord))| !text.is_empty() && id.starts_with(text);
+    let found: Vec<usize> = runs.iter().enumerate().filter(begins).map(|(at, _)| at).collect();
+    match found.as_slice() {
+        [at] => Ok(*at),
+        [] => Err(miette!(help = "`runner runs` lists them", "no run is called `{text}`")),
+        many => {
+            let ids: Vec<&str> = many.iter().map(|at| runs[*at].0.as_str()).collect();
+            Err(miette!(
+                help = format!("give more of it: {}", ids.join(", ")),
+                "`{text}` begins several runs"
+            ))
+        }
+    }
+}
+
+/// A run that is said to go on and does not was killed.
+///
+/// # Errors
+/// Its lock cannot be looked at.
+pub fn tell_killed(store: &Store, id: &str, run: &mut RunRecord) -> Result<()> {
+    // Runs of the first version held no lock.
+    if run.status == "running" && run.request.is_some() && !store.goes_on_now(id)? {
+        // It may have ended just now.
+        match store.kept_run(id)? {
+            Some(now) if now.status != "running" => *run = now,
+            _ => "killed".clone_into(&mut run.status),
+        }
+    }
+    Ok(())
+}
+
+/// The command of a run, as a shell would read it.
+pub fn command(run: &RunRecord) -> String {
     run.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 fn status(run: &RunRecord) -> Cell {
     let style = match run.status.as_str() {
         "done" => GOOD,
-        "failed" => BAD,
+        "failed" | "killed" => BAD,
         _ => STALE,
     };
     Cell::left(&run.status).style(style)
@@ -78,24 +134,29 @@ fn row(id: &str, run: &RunRecord) -> Vec<Cell> {
     ]
 }
 
-fn one(id: &str, run: &RunRecord) -> String {
+/// The version of runner that a run was made by.
+pub fn version(run: &RunRecord) -> String {
+    match &run.runner_commit {
+        Some(commit) => format!("{} ({commit})", run.runner_version),
+        None => run.runner_version.clone(),
+    }
+}
+
+fn one(id: &str, run: &RunRecord, hash: &str) -> String {
     let took = run.finished.and_then(|finished| (finished - run.started).total(jiff::Unit::Second).ok());
     // A clock that was set back says nothing of how long it took.
     let took = took.filter(|took| *took >= 0.0);
-    let version = match &run.runner_commit {
-        Some(commit) => format!("{} ({commit})", run.runner_version),
-        None => run.runner_version.clone(),
-    };
     let fact = |name: &str, what: Cell| vec![Cell::left(name).style(FAINT), what];
     let mut facts = vec![
         fact("status", status(run)),
         fact("command", Cell::left(command(run))),
         fact("folder", Cell::left(&run.folder)),
         fact("machine", Cell::left(&run.host)),
-        fact("runner", Cell::left(version)),
+        fact("runner", Cell::left(version(run))),
         fact("began", Cell::left(minute(run.started))),
     ];
     facts.extend(took.map(|took| fact("took", Cell::left(seconds(took)))));
+    facts.push(fact("hash", Cell::left(hash)));
     let work = |stage: &RunStage| {
         let points = match stage.points.as_slice() {
             [point] => run.points.get(*point).cloned().unwrap_or_default(),
@@ -114,10 +175,24 @@ fn one(id: &str, run: &RunRecord) -> String {
     format!("{}\n{}\n{}", paint(STAGE, id), columns(&facts), columns(&work))
 }
 
+/// An entry for a bibliography. Words of the pipeline's author are escaped as LaTeX needs it.
+fn bibtex(id: &str, run: &RunRecord, hash: &str) -> String {
+    let day = run.started.strftime("%Y-%m-%d");
+    let (year, month) = (run.started.strftime("%Y"), run.started.strftime("%b").to_string().to_lowercase());
+    let escaped = super::table::escaped;
+    let (name, version) = (escaped(&run.pipeline), escaped(&version(run)));
+    let points = plural(run.points.len(), "point");
+    format!(
+        "@misc{{runner-{id},\n  title = {{{{Run of the pipeline {name}}}}},\n  year = {{{year}}},\n  month = {month},\n  \
+         howpublished = {{runner {version}, {day}, {points}}},\n  note = {{blake3:{hash}}}\n}}\n"
+    )
+}
+
 /// A run that is kept from its beginning.
 pub struct Kept {
     id: String,
     record: RunRecord,
+    _goes_on: Option<RunLock>,
 }
 
 impl Kept {
@@ -125,18 +200,46 @@ impl Kept {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn begin(opened: &Opened, plan: &Plan) -> Result<Self, StoreError> {
+    pub fn begin(
+        opened: &Opened,
+        plan: &Plan,
+        selection: &SelectionArgs,
+        options: &Options,
+    ) -> Result<Self, StoreError> {
         let now = Timestamp::now();
         let id = format!("{}-{}", now.strftime("%Y%m%d-%H%M%S"), std::process::id());
         let graph = &opened.graph;
         let stages = graph.iter().map(|(id, node)| {
             let mut points: Vec<usize> = node.uses.iter().map(|usage| usage.point).collect();
             points.dedup();
-            let fingerprint = plan.entry(id).fingerprint;
-            RunStage { stage: node.name.clone(), points, fingerprint, state: "open".to_owned() }
+            RunStage {
+                stage: node.name.clone(),
+                points,
+                fingerprint: plan.entry(id).fingerprint,
+                state: "open".to_owned(),
+                outputs: BTreeMap::new(),
+                images: None,
+                version: Some(node.stage.kind.version),
+            }
         });
+        let request = Request {
+            path: opened.source.pipeline.display().to_string(),
+            identity: opened.identity.clone(),
+            set: opened.source.changes.set.clone(),
+            over: opened.source.changes.over.clone(),
+            only: selection.only.clone(),
+            until: selection.until.clone(),
+            force: selection.force.clone(),
+            devices: options.places.iter().map(|place| place.name.clone()).collect(),
+            threads: options.threads,
+            jobs: options.jobs,
+            process: std::process::id(),
+        };
         let folder = std::env::current_dir().unwrap_or_default();
         let record = RunRecord {
+            manifest: MANIFEST,
+            exit_code: None,
+            request: Some(request),
             status: "running".to_owned(),
             command: std::env::args().collect(),
             folder: folder.display().to_string(),
@@ -150,25 +253,34 @@ impl Kept {
             points: graph.points.iter().map(crate::plan::PointNodes::name).collect(),
             stages: stages.collect(),
         };
+        // Before the record: whoever sees it sees that it goes on. A file system without locks is no reason not to run.
+        let goes_on = opened.store.go_on(&id).ok();
         opened.store.keep_run(&id, &record)?;
-        Ok(Self { id, record })
+        Ok(Self { id, record, _goes_on: goes_on })
     }
 
     /// Keeps how it ended.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn end(mut self, opened: &Opened, done: &RunSummary) -> Result<(), StoreError> {
+    pub fn end(mut self, opened: &Opened, done: &RunSummary, exit_code: u8) -> Result<(), StoreError> {
         let status = match &done.status {
             Status::Done => "done",
             Status::Interrupted { .. } => "interrupted",
             Status::Failed => "failed",
         };
         self.record.status = status.to_owned();
+        self.record.exit_code = Some(exit_code);
         self.record.finished = Some(Timestamp::now());
         for ((id, _), stage) in opened.graph.iter().zip(&mut self.record.stages) {
             let record = done.records[id.0].as_ref();
             stage.fingerprint = record.map(|record| record.fingerprint).or(stage.fingerprint);
+            if let Some(record) = record {
+                let outputs = record.outputs.iter().map(|(output, entry)| (output.clone(), entry.object));
+                stage.outputs = outputs.collect();
+                stage.images.clone_from(&record.provenance.data);
+                stage.version = Some(record.version);
+            }
             let failed = done.failures.iter().any(|failure| failure.node == Some(id));
             stage.state = match record {
                 Some(_) if done.ran.binary_search(&id).is_ok() => "ran",

@@ -103,10 +103,17 @@ fn networks(rows: &[NetworkRow]) -> String {
 
 /// Channels of every convolution, and of how many they are what is kept.
 pub fn channels<T: Copy + Display>(kept: &[T], full: Option<&[T]>) -> String {
-    let mut text = String::new();
     let label = if full.is_some() { "kept" } else { "channels" };
-    for start in (0..kept.len()).step_by(SIDE_BY_SIDE) {
-        let end = (start + SIDE_BY_SIDE).min(kept.len());
+    let of = full.map(|full| ("of", full));
+    side_by_side(&std::iter::once((label, kept)).chain(of).collect::<Vec<_>>())
+}
+
+/// Figures of every layer under each other, each list with its name; as many layers side by side as fit.
+pub fn side_by_side<T: Copy + Display>(lists: &[(&str, &[T])]) -> String {
+    let mut text = String::new();
+    let layers = lists.iter().map(|(_, list)| list.len()).max().unwrap_or(0);
+    for start in (0..layers).step_by(SIDE_BY_SIDE) {
+        let end = (start + SIDE_BY_SIDE).min(layers);
         let row = |label: &str, cells: &mut dyn Iterator<Item = String>| {
             let label = Cell::left(format!("{label:9}")).style(FAINT);
             // As wide as the widest layer, so that the blocks stand under each other.
@@ -114,9 +121,11 @@ pub fn channels<T: Copy + Display>(kept: &[T], full: Option<&[T]>) -> String {
             std::iter::once(label).chain(cells).collect::<Vec<_>>()
         };
         let mut rows = vec![row("layer", &mut (start + 1..=end).map(|layer| layer.to_string()))];
-        rows.push(row(label, &mut kept[start..end].iter().map(ToString::to_string)));
-        if let Some(full) = full.and_then(|full| full.get(start..end)) {
-            rows.push(row("of", &mut full.iter().map(ToString::to_string)));
+        for (label, list) in lists {
+            let own = list.get(start..end.min(list.len())).unwrap_or(&[]);
+            if !own.is_empty() {
+                rows.push(row(label, &mut own.iter().map(ToString::to_string)));
+            }
         }
         text += &columns(&rows);
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::train::{EpochRecord, Progress};
+use crate::train::{EpochRecord, Measured, Progress};
 
 /// Something that happened in a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,6 +86,9 @@ pub enum Event {
         /// Its figures.
         #[serde(flatten)]
         record: EpochRecord,
+        /// What was measured beside them; logs of earlier versions have it not.
+        #[serde(flatten)]
+        measured: Option<Measured>,
     },
     /// A state to go on from was saved.
     CheckpointSaved {

@@ -11,8 +11,11 @@ use super::event::{Event, Stamped};
 use super::signals::StopFlag;
 use super::work::Ended;
 use crate::fingerprint::Fingerprint;
-use crate::store::{History, Partial, Store, StoreError};
-use crate::train::{EpochRecord, Host, HostError, Progress};
+use crate::store::{History, Partial, StageLock, Store, StoreError};
+use crate::train::{EpochRecord, Host, HostError, Measured, Progress};
+
+/// How often those who look from another process are told at most.
+const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often a step is told to the reporters at most: fast enough for a smooth bar.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -101,6 +104,7 @@ pub struct StageHost<'a> {
     store: &'a Store,
     teller: &'a Teller<'a>,
     limits: Limits<'a>,
+    lock: &'a StageLock,
     fingerprint: Fingerprint,
     stage: String,
     /// The runs before this one that led to the state it goes on from.
@@ -108,14 +112,16 @@ pub struct StageHost<'a> {
     started: Timestamp,
     clock: Instant,
     last_progress: Option<Instant>,
+    last_note: Option<Instant>,
 }
 
 impl<'a> StageHost<'a> {
-    /// A host for the stage `stage`, which does the work `fingerprint`.
+    /// A host for the stage `stage`, which does the work `fingerprint` under its lock.
     pub fn new(
         store: &'a Store,
         teller: &'a Teller<'a>,
         limits: Limits<'a>,
+        lock: &'a StageLock,
         fingerprint: Fingerprint,
         stage: &str,
     ) -> Self {
@@ -123,12 +129,14 @@ impl<'a> StageHost<'a> {
             store,
             teller,
             limits,
+            lock,
             fingerprint,
             stage: stage.to_owned(),
             before: None,
             started: Timestamp::now(),
             clock: Instant::now(),
             last_progress: None,
+            last_note: None,
         }
     }
 
@@ -209,15 +217,22 @@ impl Host for StageHost<'_> {
     }
 
     fn progress(&mut self, progress: Progress) {
-        let due = self.last_progress.is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL);
-        if due {
+        let is_due = |last: Option<Instant>, interval| last.is_none_or(|last| last.elapsed() >= interval);
+        let event =
+            |progress: &Progress| Event::Progress { stage: self.stage.clone(), progress: progress.clone() };
+        if is_due(self.last_note, NOTE_INTERVAL) {
+            self.last_note = Some(Instant::now());
+            self.lock.note(&Stamped::now(event(&progress)).line());
+        }
+        if is_due(self.last_progress, PROGRESS_INTERVAL) {
             self.last_progress = Some(Instant::now());
-            self.teller.tell(Event::Progress { stage: self.stage.clone(), progress });
+            self.teller.tell(event(&progress));
         }
     }
 
-    fn epoch(&mut self, record: &EpochRecord) {
-        let event = Event::EpochFinished { stage: self.stage.clone(), record: record.clone() };
+    fn epoch(&mut self, record: &EpochRecord, measured: &Measured) {
+        let (record, measured) = (record.clone(), Some(measured.clone()));
+        let event = Event::EpochFinished { stage: self.stage.clone(), record, measured };
         self.teller.log(&self.fingerprint, event);
     }
 

@@ -18,7 +18,7 @@ use super::provenance::Origin;
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, Node, NodeId};
 use crate::stages::{Artifact, Inputs, Job, Outcome, Output, StageError};
-use crate::store::{Lookup, ObjectHash, OutputEntry, Record, StoreError};
+use crate::store::{Lookup, ObjectHash, OutputEntry, Record, StageLock, StoreError};
 use crate::train::TrainError;
 
 /// The stack of a computing thread: as large as that of a program's first thread.
@@ -218,7 +218,7 @@ impl<'a> Executor<'a> {
                 resumed: store.has_partial(fingerprint),
             },
         );
-        self.compute(node, task, inputs, teller)
+        self.compute(node, task, inputs, teller, &lock)
     }
 
     fn inputs(&self, node: &Node, task: &Task) -> Result<Inputs, Halt> {
@@ -239,11 +239,18 @@ impl<'a> Executor<'a> {
         Ok(inputs)
     }
 
-    fn compute(&self, node: &Node, task: &Task, inputs: Inputs, teller: &Teller<'_>) -> Result<Step, Halt> {
+    fn compute(
+        &self,
+        node: &Node,
+        task: &Task,
+        inputs: Inputs,
+        teller: &Teller<'_>,
+        lock: &StageLock,
+    ) -> Result<Step, Halt> {
         let (assessment, store) = (&task.assessment, self.run.store);
         let fingerprint = assessment.fingerprint;
         let limits = self.limits(node);
-        let mut host = StageHost::new(store, teller, limits, fingerprint, &node.name);
+        let mut host = StageHost::new(store, teller, limits, lock, fingerprint, &node.name);
         let outcome = match self.run_stage(node, inputs.clone(), &mut host) {
             // A state that is whole, and yet not one that this stage can go on from.
             Err(StageError::Train(TrainError::State(why))) if host.begin_anew(&format!("({why})"))? => {

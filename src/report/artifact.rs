@@ -175,7 +175,7 @@ fn of(values: &[f64]) -> ValueFigures {
 }
 
 /// A name as it is sorted: `features.10` after `features.9`.
-fn natural(name: &str) -> Vec<(Option<u64>, String)> {
+pub(super) fn natural(name: &str) -> Vec<(Option<u64>, String)> {
     name.split('.').map(|part| (part.parse().ok(), part.to_owned())).collect()
 }
 

@@ -23,16 +23,28 @@ impl Store {
     /// # Errors
     /// A record that cannot be read.
     pub fn makers(&self, object: &ObjectHash) -> Result<Vec<Record>, StoreError> {
-        let mut makers = Vec::new();
+        self.all_records(|record| record.outputs.values().any(|entry| entry.object == *object))
+    }
+
+    /// The records of all work that was given an object, the oldest first.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    pub fn takers(&self, object: &ObjectHash) -> Result<Vec<Record>, StoreError> {
+        self.all_records(|record| record.provenance.inputs.values().any(|input| input == object))
+    }
+
+    fn all_records(&self, wanted: impl Fn(&Record) -> bool) -> Result<Vec<Record>, StoreError> {
+        let mut found = Vec::new();
         for fingerprint in self.records_like("") {
             if let Lookup::Present(record) = self.lookup(&fingerprint)? {
-                if record.outputs.values().any(|entry| entry.object == *object) {
-                    makers.push(record);
+                if wanted(&record) {
+                    found.push(record);
                 }
             }
         }
-        makers.sort_by_key(|record| record.provenance.finished);
-        Ok(makers)
+        found.sort_by_key(|record| record.provenance.finished);
+        Ok(found)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +19,11 @@ use crate::fingerprint::Fingerprint;
 
 /// How often a waiting runner tries again.
 pub(super) const RETRY: Duration = Duration::from_millis(50);
+
+/// Where a holder notes how far it is: after who it is, with blanks up to here.
+const NOTE: u64 = 256;
+/// The length of such a note, with blanks at its end.
+const LENGTH: usize = 512;
 
 /// Who holds a lock, as it said itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +47,15 @@ impl StageLock {
     pub fn is_exclusive(&self) -> bool {
         self.file.is_some()
     }
+
+    /// Notes how far the work is, in one line in place of the last one, for [`Store::note_of`]. Only for people, so a
+    /// failure is none.
+    pub fn note(&self, line: &str) {
+        let Some(mut file) = self.file.as_ref() else { return };
+        // One write of the same length each time: a reader sees the old line or the new one. What is longer is no note.
+        let padded = format!("{line:<LENGTH$}\n");
+        let _ = file.seek(SeekFrom::Start(NOTE)).and_then(|_| file.write_all(padded.as_bytes()));
+    }
 }
 
 impl Drop for StageLock {
@@ -61,7 +75,15 @@ impl Store {
     /// # Errors
     /// The lock's file cannot be used.
     pub fn holder(&self, fingerprint: &Fingerprint) -> Result<Option<Holder>, StoreError> {
-        let path = self.disk.root().join("locks").join(fingerprint.to_string());
+        Ok(self.held(&fingerprint.to_string())?.map(|held| held.holder))
+    }
+
+    /// Who holds the lock of this name, and how far it says that it is; `None` if nobody does.
+    ///
+    /// # Errors
+    /// The lock's file cannot be used.
+    pub fn held(&self, name: &str) -> Result<Option<HeldLock>, StoreError> {
+        let path = self.locks().join(name);
         let file = match open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -70,9 +92,24 @@ impl Store {
         // Shared, so that those who only look do not see each other.
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
-            Err(TryLockError::WouldBlock) => Ok(Some(holder(&file))),
+            Err(TryLockError::WouldBlock) => Ok(Some(held(&file))),
             Err(TryLockError::Error(error)) if is_unsupported(&error) => Ok(None),
             Err(TryLockError::Error(error)) => Err(StoreError::io("look at the lock", &path)(error)),
+        }
+    }
+
+    /// The names of the files of all locks, held or not.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn lock_names(&self) -> Result<Vec<String>, StoreError> {
+        let folder = self.locks();
+        match folder.read_dir() {
+            Ok(files) => {
+                Ok(files.flatten().map(|file| file.file_name().to_string_lossy().into_owned()).collect())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(StoreError::io("read the folder", &folder)(error)),
         }
     }
 
@@ -86,9 +123,17 @@ impl Store {
         fingerprint: &Fingerprint,
         on_wait: &mut dyn FnMut(&Holder) -> ControlFlow<()>,
     ) -> Result<Option<StageLock>, StoreError> {
-        let folder = self.disk.root().join("locks");
+        self.lock_named(&fingerprint.to_string(), on_wait)
+    }
+
+    pub(super) fn lock_named(
+        &self,
+        name: &str,
+        on_wait: &mut dyn FnMut(&Holder) -> ControlFlow<()>,
+    ) -> Result<Option<StageLock>, StoreError> {
+        let folder = self.locks();
         self.disk.make_folder(&folder).map_err(StoreError::io("make the folder", &folder))?;
-        let path = folder.join(fingerprint.to_string());
+        let path = folder.join(name);
         loop {
             let file = open_lock(&path).map_err(StoreError::io("open the lock", &path))?;
             let tried =
@@ -101,7 +146,7 @@ impl Store {
                 // Its last holder has removed it in this moment.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    if on_wait(&holder(&file)).is_break() {
+                    if on_wait(&held(&file).holder).is_break() {
                         return Ok(None);
                     }
                     std::thread::sleep(RETRY);
@@ -115,6 +160,19 @@ impl Store {
             }
         }
     }
+
+    fn locks(&self) -> PathBuf {
+        self.disk.root().join("locks")
+    }
+}
+
+/// A lock that is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldLock {
+    /// By whom.
+    pub holder: Holder,
+    /// How far it says that it is: see [`StageLock::note`].
+    pub note: Option<String>,
 }
 
 /// Opens a lock's file. One of another user, which we may only read, can be locked as well.
@@ -144,11 +202,14 @@ fn introduce(mut file: &File) {
     let _ = file.set_len(0).and_then(|()| file.write_all(note.as_bytes()));
 }
 
-/// Who a lock's file says that holds it; a note without its end is still being written.
-fn holder(mut file: &File) -> Holder {
-    let mut note = String::new();
-    let _ = file.read_to_string(&mut note);
-    Holder(note.strip_suffix('\n').unwrap_or_default().to_owned())
+/// What a lock's file says; a line without its end is still being written.
+fn held(mut file: &File) -> HeldLock {
+    let mut text = String::new();
+    let _ = file.read_to_string(&mut text);
+    let lines: Vec<&str> = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).collect();
+    let holder = Holder(lines.first().map(|line| (*line).to_owned()).unwrap_or_default());
+    let note = lines.get(1).map(|line| line.trim_matches(['\0', ' ']).to_owned());
+    HeldLock { holder, note: note.filter(|note| !note.is_empty()) }
 }
 
 #[cfg(unix)]

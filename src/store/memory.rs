@@ -1,7 +1,7 @@
 //! What explains and saves time, and may be lost: what a named stage last was, hashes of data files, logs.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -78,6 +78,35 @@ impl Store {
         let path = self.log_path(fingerprint);
         let content = durable::read(&path).map_err(StoreError::io("read", &path))?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&content).into_owned())
+    }
+
+    /// What a log has after its first `offset` bytes; `None` if it is shorter than that, because it was made anew.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read_log_from(
+        &self,
+        fingerprint: &Fingerprint,
+        offset: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.log_path(fingerprint);
+        let read = || {
+            let mut file = match std::fs::File::open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Ok((offset == 0).then(Vec::new));
+                }
+                Err(error) => return Err(error),
+            };
+            if file.metadata()?.len() < offset {
+                return Ok(None);
+            }
+            let mut new = Vec::new();
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_to_end(&mut new)?;
+            Ok(Some(new))
+        };
+        read().map_err(StoreError::io("read", &path))
     }
 
     pub(super) fn write_sealed(

@@ -10,7 +10,8 @@
 //!   pins/<fingerprint>.json         what is always kept
 //!   logs/<fingerprint>.jsonl        the events of a stage's runs
 //!   manifests/<id>.json             what a run was asked for and what it came to
-//!   locks/<fingerprint>             held while a stage runs
+//!   locks/<fingerprint>             held while a stage runs, by whom, and how far it is
+//!   locks/run-<id>                  held while a run goes on
 //!   quarantine/                     what was found damaged
 //!   tmp/                            files being written
 //!   data-hashes.json                hashes of data files that need not be read again
@@ -48,13 +49,13 @@ pub use error::StoreError;
 pub use formats::{FORMAT, LastRun, OutputEntry, Pin, Provenance, Record, RunNote};
 pub use gc::{GcPlan, Keep, Kept, OldFile, OldObject, OldWork, Policy, Why};
 pub use inventory::{Held, Inventory, Last, Room, Work, objects};
-pub use lock::{Holder, StageLock};
+pub use lock::{HeldLock, Holder, StageLock};
 pub use memory::Memo;
 pub use objects::ObjectHash;
 pub use partial::{History, Partial};
 pub use records::Lookup;
 pub use rooms::{Found, Place};
-pub use runs::{RunRecord, RunStage};
+pub use runs::{MANIFEST, Request, RunLock, RunRecord, RunStage};
 pub use verify::{Broken, Checked, Damage, Finding, Repair};
 pub use visit::{Alone, Visit};
 

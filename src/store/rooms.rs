@@ -10,6 +10,7 @@ use walkdir::WalkDir;
 
 use super::durable::list;
 use super::faults::{Operation, before};
+use super::runs::RUN_LOCK;
 use super::{ObjectHash, Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
@@ -169,6 +170,7 @@ fn place(room: &str, inner: &Path) -> Place {
             ("manifests", [name]) if name.ends_with(".json") => Place::Manifest,
             ("logs", [name]) => Place::Log(named(name.strip_suffix(".jsonl")?)?),
             ("locks", ["writing" | "visits" | "data-hashes"]) => Place::Lock,
+            ("locks", [name]) if name.starts_with(RUN_LOCK) => Place::Lock,
             ("locks", [name]) => named::<Fingerprint>(name).map(|_| Place::Lock)?,
             ("tmp", [_]) => Place::Temporary,
             ("quarantine", _) => Place::Quarantined,

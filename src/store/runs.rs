@@ -1,23 +1,43 @@
 //! Runs: what a command asked for and what it came to, enough to repeat and to cite it.
 //!
 //! A file for each run that did some work, `manifests/<id>.json`. It is written when the run begins and again when it ends,
-//! so a run that was killed has one as well. Nothing is computed from it: it may be lost or deleted.
+//! so a run that was killed has one as well. Nothing is computed from it: it may be lost or deleted. While a run goes
+//! on it holds the lock `locks/run-<id>`, so that anybody can tell a run that goes on from one that was killed.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::durable::{self, Care};
+use super::lock::StageLock;
 use super::sealed;
-use super::{Store, StoreError};
+use super::{ObjectHash, Store, StoreError};
 use crate::fingerprint::Fingerprint;
+
+/// The version of [`RunRecord`]. Its later versions have more fields; the first has none of [`RunRecord::request`].
+pub const MANIFEST: u32 = 2;
+
+/// What the names of runs' locks begin with.
+pub(super) const RUN_LOCK: &str = "run-";
+
+fn first() -> u32 {
+    1
+}
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
+    /// The version of this record: see [`MANIFEST`].
+    #[serde(default = "first")]
+    pub manifest: u32,
     /// `running`, `done`, `failed` or `interrupted`; a run that was killed stays `running`.
     pub status: String,
+    /// What the command ended with.
+    #[serde(default)]
+    pub exit_code: Option<u8>,
     /// The command line, word by word.
     pub command: Vec<String>,
     /// The folder it was given in.
@@ -36,10 +56,40 @@ pub struct RunRecord {
     pub pipeline: String,
     /// The pipeline file as it was.
     pub file: String,
+    /// What was asked for beside the file; not known of runs of the first version.
+    #[serde(default)]
+    pub request: Option<Request>,
     /// The points by name; one without a name if nothing was swept.
     pub points: Vec<String>,
     /// All work of all points.
     pub stages: Vec<RunStage>,
+}
+
+/// What a run was asked for beside its file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The file's path, as it was given.
+    pub path: String,
+    /// The identity of the file, as in `last/`.
+    pub identity: String,
+    /// Changes: `--set`.
+    pub set: Vec<String>,
+    /// Sweeps: `--over`.
+    pub over: Vec<String>,
+    /// Only these stages.
+    pub only: Vec<String>,
+    /// Up to these stages.
+    pub until: Vec<String>,
+    /// These stages anew.
+    pub force: Vec<String>,
+    /// Where it computed: `cpu`, `cuda:0`.
+    pub devices: Vec<String>,
+    /// CPU threads.
+    pub threads: usize,
+    /// Stages side by side.
+    pub jobs: usize,
+    /// The process.
+    pub process: u32,
 }
 
 /// A piece of work of a run.
@@ -53,6 +103,21 @@ pub struct RunStage {
     pub fingerprint: Option<Fingerprint>,
     /// `open` until the run ends, then `ran`, `cached`, `failed`, `skipped` or still `open`.
     pub state: String,
+    /// What it gave, by output; empty until the run ends.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, ObjectHash>,
+    /// The identity of the images it saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<String>,
+    /// The version of its kind's implementation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+}
+
+/// Held while a run goes on.
+#[derive(Debug)]
+pub struct RunLock {
+    _lock: Option<StageLock>,
 }
 
 impl Store {
@@ -89,7 +154,48 @@ impl Store {
         Ok(found)
     }
 
+    /// Tells everybody that a run goes on, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// The lock's file cannot be used.
+    pub fn go_on(&self, id: &str) -> Result<RunLock, StoreError> {
+        Ok(RunLock { _lock: self.lock_named(&lock_name(id), &mut |_| ControlFlow::Break(()))? })
+    }
+
+    /// Whether a run goes on at this moment.
+    ///
+    /// # Errors
+    /// The lock's file cannot be used.
+    pub fn goes_on_now(&self, id: &str) -> Result<bool, StoreError> {
+        Ok(self.held(&lock_name(id))?.is_some())
+    }
+
+    /// One run as it is kept now; `None` if there is none of this id, or if its file cannot be understood.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn kept_run(&self, id: &str) -> Result<Option<RunRecord>, StoreError> {
+        let path = self.manifests().join(format!("{id}.json"));
+        let content = durable::read(&path).map_err(StoreError::io("read", &path))?;
+        Ok(content.and_then(|content| sealed::open(&content).ok()))
+    }
+
+    /// The hash of what is kept of a run: what it can be cited by.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn run_hash(&self, id: &str) -> Result<Option<ObjectHash>, StoreError> {
+        let path = self.manifests().join(format!("{id}.json"));
+        let content = durable::read(&path).map_err(StoreError::io("read", &path))?;
+        Ok(content.map(|content| ObjectHash::of(&content)))
+    }
+
     fn manifests(&self) -> PathBuf {
         self.disk.root().join("manifests")
     }
+}
+
+/// The lock of a run.
+fn lock_name(id: &str) -> String {
+    format!("{RUN_LOCK}{id}")
 }

@@ -4,6 +4,7 @@
 //! example run the same code.
 
 mod evaluate;
+mod measured;
 mod optimizer;
 mod schedule;
 mod state;
@@ -11,6 +12,7 @@ mod step;
 mod trainer;
 
 pub use evaluate::{Evaluation, Half, evaluate, evaluate_until, latency};
+pub use measured::{Histogram, Measured};
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerParams};
 pub use schedule::{ScheduleKind, ScheduleParams};
 pub use state::{EpochRecord, Figures, TrainState};
@@ -63,8 +65,8 @@ pub trait Host {
     /// Hears of a step.
     fn progress(&mut self, progress: Progress);
 
-    /// Hears of an epoch.
-    fn epoch(&mut self, record: &EpochRecord);
+    /// Hears of an epoch, and of what was measured in it.
+    fn epoch(&mut self, record: &EpochRecord, measured: &Measured);
 
     /// Whether to save and stop.
     fn should_stop(&self) -> bool;
@@ -82,7 +84,7 @@ impl Host for () {
 
     fn progress(&mut self, _progress: Progress) {}
 
-    fn epoch(&mut self, _record: &EpochRecord) {}
+    fn epoch(&mut self, _record: &EpochRecord, _measured: &Measured) {}
 
     fn should_stop(&self) -> bool {
         false

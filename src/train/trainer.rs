@@ -10,7 +10,7 @@ use super::optimizer::{Optimizer, OptimizerParams};
 use super::schedule::ScheduleParams;
 use super::state::{EpochRecord, Figures, TrainState};
 use super::step::Trainee;
-use super::{Host, Progress, TrainError};
+use super::{Histogram, Host, Measured, Progress, TrainError};
 use crate::data::{Augment, Batch, Batches, DataSet, Order};
 use crate::network::{Checkpoint, HostTensor, Model};
 use crate::ops::{Algorithm, Backend};
@@ -320,7 +320,13 @@ impl<'a> Loop<'a> {
             self.best = Some(self.trainee.model.checkpoint()?);
             self.figures.best_epoch = Some(record.epoch);
         }
-        host.epoch(&record);
+        let magnitudes: Vec<f64> = gates.iter().flatten().map(|gate| f64::from(gate.abs())).collect();
+        let measured = Measured {
+            step: self.figures.step,
+            images_per_second: self.images_per_second(),
+            gates: Histogram::of(&magnitudes),
+        };
+        host.epoch(&record, &measured);
         self.figures.history.push(record);
         (self.figures.loss_sum, self.figures.correct, self.figures.seen) = (0.0, 0, 0);
         // The last state of all is the result itself.
@@ -379,8 +385,12 @@ impl<'a> Loop<'a> {
             steps: self.steps,
             loss: self.figures.loss_sum / seen,
             accuracy: self.figures.correct as f64 / seen,
-            images_per_second: self.images as f64 / self.started.elapsed().as_secs_f64().max(1e-9),
+            images_per_second: self.images_per_second(),
             lr,
         }
+    }
+
+    fn images_per_second(&self) -> f64 {
+        self.images as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 }

@@ -1,11 +1,14 @@
-//! Readers of the event stream: a terminal, JSON lines, silence.
+//! Readers of the event stream: a terminal, JSON lines, TensorBoard, silence.
 
 mod pace;
+mod tensorboard;
 mod terminal;
 
+pub use tensorboard::TensorBoard;
 pub use terminal::Terminal;
 
-use crate::engine::{Reporter, Stamped};
+use crate::cli::style::{STALE, paint};
+use crate::engine::{Event, Reporter, Stamped};
 
 /// One JSON event a line on standard output.
 #[derive(Debug)]
@@ -17,10 +20,14 @@ impl Reporter for Json {
     }
 }
 
-/// Nothing.
+/// Nothing but warnings, which no one should miss.
 #[derive(Debug)]
 pub struct Quiet;
 
 impl Reporter for Quiet {
-    fn report(&mut self, _event: &Stamped) {}
+    fn report(&mut self, event: &Stamped) {
+        if let Event::Warning { message } = &event.event {
+            anstream::eprintln!("{} {message}", paint(STALE, "warning:"));
+        }
+    }
 }

@@ -34,6 +34,8 @@ const NARROW: u16 = 72;
 pub struct Terminal {
     /// Where bars are drawn; none without a terminal.
     bars: Option<MultiProgress>,
+    /// Whether lines go to standard output.
+    to_stdout: bool,
     /// The stages that run, by the names they are told by.
     running: BTreeMap<String, Running>,
     /// Whether the points of a sweep are told, and not every stage that is in the cache.
@@ -65,12 +67,18 @@ impl Terminal {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let bars = std::io::stderr().is_terminal() && !dumb;
         let bars = bars.then(MultiProgress::new);
-        Self { bars, running: BTreeMap::new(), sweep: false, short: Vec::new() }
+        Self { bars, to_stdout: false, running: BTreeMap::new(), sweep: false, short: Vec::new() }
+    }
+
+    /// Lines on standard output, for somebody who looks from outside.
+    pub fn on_stdout() -> Self {
+        Self { bars: None, to_stdout: true, running: BTreeMap::new(), sweep: false, short: Vec::new() }
     }
 
     fn line(&self, text: &str) {
         match &self.bars {
             Some(bars) => bars.suspend(|| anstream::eprintln!("{text}")),
+            None if self.to_stdout => say!("{text}"),
             None => anstream::eprintln!("{text}"),
         }
     }

@@ -10,7 +10,7 @@ use clap::Args;
 use miette::{IntoDiagnostic, Result};
 
 use super::args::{CacheArgs, ChangeArgs};
-use target::Target;
+pub use target::{File, Target};
 
 /// Show a result: its tensors, structure, metrics and where it came from
 #[derive(Debug, Args)]
@@ -19,6 +19,7 @@ use target::Target;
     after_help = "Examples:
   runner show pipelines/quickstart.toml retrain            what a stage gave
   runner show pipelines/quickstart.toml retrain.best       one of its outputs, with its tensors
+  runner show study.toml retrain@flops_ratio=0.3,seed=2    at one point of a sweep
   runner show 3f2a91                                       an object or a piece of work, by the start of its hash
   runner show pruned.safetensors                           a file"
 )]
@@ -27,7 +28,7 @@ pub struct ShowArgs {
     /// `.safetensors` file; or a pipeline file, with a stage after it
     #[arg(value_name = "ARTIFACT|PIPELINE")]
     target: String,
-    /// A stage of the pipeline, or one of its outputs: STAGE.OUTPUT
+    /// A stage of the pipeline, or one of its outputs: STAGE.OUTPUT; of a sweep with @KEY=VALUE,...
     #[arg(value_name = "STAGE")]
     stage: Option<String>,
     #[command(flatten)]

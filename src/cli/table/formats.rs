@@ -102,7 +102,7 @@ pub fn latex(table: &Table) -> String {
 }
 
 /// Text for LaTeX. A `[` at the start of a line would be read as an option of the `\\\\` before it, and a minus as a hyphen.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::new();
     for (at, &c) in chars.iter().enumerate() {

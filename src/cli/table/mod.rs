@@ -14,6 +14,7 @@ use crate::pipeline::nearest;
 use crate::report::format::{plural, seconds};
 use crate::report::{Baseline, Grouping, Metric, Observation, Sharing, observations, rows};
 use cells::Table;
+pub use formats::escaped;
 
 /// Show results as a table, averaged over seeds
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use super::collection::{GONE, PINNED, collect, fill};
 use super::*;
 use crate::store::rooms::Place;
-use crate::store::{Broken, Damage, LastRun, RunRecord};
+use crate::store::{Broken, Damage, LastRun, MANIFEST, RunRecord};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +43,9 @@ fn last() -> LastRun {
 
 fn run() -> RunRecord {
     RunRecord {
+        manifest: MANIFEST,
         status: "done".into(),
+        exit_code: None,
         command: Vec::new(),
         folder: String::new(),
         host: String::new(),
@@ -53,6 +55,7 @@ fn run() -> RunRecord {
         finished: None,
         pipeline: "p".into(),
         file: String::new(),
+        request: None,
         points: Vec::new(),
         stages: Vec::new(),
     }

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::GcPlan;
+use crate::fingerprint::Fingerprint;
 use crate::store::durable::{self, sync_folder};
 use crate::store::rooms::Place;
+use crate::store::runs::RUN_LOCK;
 use crate::store::{Alone, Store, StoreError};
 
 impl Store {
@@ -35,8 +37,9 @@ impl Store {
         }
         for found in self.files()?.iter().filter(|found| found.place == Place::Lock) {
             let name = found.path.file_name().unwrap_or_default().to_string_lossy();
-            let Ok(fingerprint) = name.parse() else { continue };
-            if self.holder(&fingerprint)?.is_none() {
+            // Those of the cache itself stay.
+            let is_work = name.parse::<Fingerprint>().is_ok() || name.starts_with(RUN_LOCK);
+            if is_work && self.held(&name)?.is_none() {
                 remove(&found.path)?;
             }
         }

@@ -1,0 +1,132 @@
+//! Events as TensorBoard event files, beside another reader.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::engine::{Event, Reporter, Stamped};
+use crate::report::tensorboard::{Axis, Writer, files, folder, write_log};
+use crate::store::Store;
+
+/// Steps are written this often at most.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Writes metrics, and passes every event on.
+pub struct TensorBoard {
+    root: PathBuf,
+    store: Store,
+    inner: Box<dyn Reporter>,
+    /// Stages that run, by point and name.
+    running: BTreeMap<(String, String), Stage>,
+    failed: bool,
+}
+
+struct Stage {
+    folder: PathBuf,
+    writer: Option<Writer>,
+    resumes: bool,
+    told: Option<Instant>,
+}
+
+impl TensorBoard {
+    /// Writes below `root`; `store` has the logs of what is in the cache.
+    pub fn new(root: &Path, store: Store, inner: Box<dyn Reporter>) -> Self {
+        Self { root: root.to_owned(), store, inner, running: BTreeMap::new(), failed: false }
+    }
+
+    fn write(&mut self, stamped: &Stamped) -> io::Result<()> {
+        let Some(stage) = stamped.event.stage() else { return Ok(()) };
+        let key = (stamped.point.clone(), stage.to_owned());
+        match &stamped.event {
+            Event::StageCached { fingerprint, .. } => {
+                let folder = folder(&self.root, &stamped.point, stage, fingerprint);
+                if files(&folder).is_empty() {
+                    self.past(&folder, fingerprint)?;
+                }
+            }
+            Event::StageStarted { fingerprint, resumed, .. } => {
+                let folder = folder(&self.root, &stamped.point, stage, fingerprint);
+                if *resumed && files(&folder).is_empty() {
+                    self.past(&folder, fingerprint)?;
+                }
+                let new = Stage { folder, writer: None, resumes: *resumed, told: None };
+                self.running.insert(key, new);
+            }
+            Event::StageResumed { progress, .. } => {
+                if let Some(stage) = self.running.get_mut(&key) {
+                    let mut writer = Writer::begin(&stage.folder, stamped.time, Axis::Steps)?;
+                    writer.restart(stamped.time, progress.step + 1)?;
+                    stage.writer = Some(writer);
+                }
+            }
+            Event::Progress { .. } => {
+                if let Some(stage) = self.running.get_mut(&key) {
+                    if stage.told.is_none_or(|told| told.elapsed() >= INTERVAL) {
+                        stage.told = Some(Instant::now());
+                        stage.writer(stamped)?.figures(stamped)?;
+                    }
+                }
+            }
+            Event::EpochFinished { .. } => {
+                if let Some(stage) = self.running.get_mut(&key) {
+                    stage.writer(stamped)?.figures(stamped)?;
+                }
+            }
+            Event::StageFinished { metrics, .. } => {
+                if let Some(mut stage) = self.running.remove(&key) {
+                    if metrics["networks"].is_object() {
+                        stage.writer(stamped)?.figures(stamped)?;
+                    }
+                }
+            }
+            Event::StageFailed { .. } | Event::StageInterrupted { .. } => {
+                self.running.remove(&key);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What the log of a stage tells of the past.
+    fn past(&self, folder: &Path, fingerprint: &str) -> io::Result<()> {
+        let Ok(fingerprint) = fingerprint.parse() else { return Ok(()) };
+        let log = self.store.read_log(&fingerprint).map_err(io::Error::other)?;
+        let log: Vec<Stamped> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        write_log(folder, &log).map(drop)
+    }
+}
+
+impl Stage {
+    /// The writer; what has no figures gets no file.
+    fn writer(&mut self, stamped: &Stamped) -> io::Result<&mut Writer> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => {
+                let is_new = files(&self.folder).is_empty();
+                let mut writer = Writer::begin(&self.folder, stamped.time, Axis::Steps)?;
+                if !is_new && !self.resumes {
+                    writer.restart(stamped.time, 0)?;
+                }
+                writer
+            }
+        };
+        Ok(self.writer.insert(writer))
+    }
+}
+
+impl Reporter for TensorBoard {
+    fn report(&mut self, event: &Stamped) {
+        self.inner.report(event);
+        if self.failed {
+            return;
+        }
+        if let Err(error) = self.write(event) {
+            // Metrics that cannot be written are no reason to lose a run, and worth one word.
+            self.failed = true;
+            let message =
+                format!("TensorBoard's files cannot be written below {}: {error}", self.root.display());
+            self.inner.report(&Stamped::now(Event::Warning { message }));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! `runner watch`: a run as it goes on, from a second shell or another machine.
+
+mod frame;
+mod screen;
+mod view;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use jiff::Timestamp;
+use miette::{IntoDiagnostic, Result};
+
+use super::args::{CacheArgs, ChangeArgs, PipelineArgs, SelectionArgs};
+use super::open::{Opened, identity};
+use super::progress::{Json, Terminal};
+use super::runs::{chosen, tell_killed};
+use super::style::{FAINT, paint};
+use super::{FAILURE, style};
+use crate::engine::{Event, Reporter, Stamped, StopFlag};
+use crate::report::live::Live;
+use crate::store::{RunRecord, Store};
+use screen::Screen;
+use view::View;
+
+/// Watch a run while it goes on
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  runner watch pipelines/quickstart.toml        from a second shell, or a machine that shares the cache
+  runner watch 20260102-030405-4711             a run by its id (`runner runs` lists them)
+  runner watch study.toml --once                how it stands now
+  runner watch study.toml --json                its events, one a line, from now on (docs/events.md)
+
+Of a pipeline, the run that goes on is watched, with its own --set and --over; if none does, the last one is shown.
+It is seen from the cache alone: watching disturbs nothing, and Ctrl-C ends only the watching.
+Without a terminal the news are printed line by line.
+
+The exit code is that of the run; 1 if it was killed, 130 after Ctrl-C.")]
+pub struct WatchArgs {
+    /// A pipeline file, the id of a run, or `last`
+    #[arg(value_name = "PIPELINE|RUN")]
+    what: String,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// Print how it stands now, and end
+    #[arg(long)]
+    once: bool,
+    /// Print the events one a line as they come; with --once, how it stands as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// How often the cache is looked at.
+const LOOK: Duration = Duration::from_millis(1000);
+/// How often the picture is drawn, so that a resized window is filled soon.
+const DRAW: Duration = Duration::from_millis(200);
+/// How often somebody who waits for a run looks for one.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// A run that is watched.
+struct Watched {
+    id: String,
+    run: RunRecord,
+}
+
+/// Watches.
+pub fn run(args: &WatchArgs) -> Result<ExitCode> {
+    let store = Store::open(&args.cache.cache)?;
+    let stop = StopFlag::on_signals().into_diagnostic()?;
+    let mut watched = find(args, &store)?;
+    let is_file = std::path::Path::new(&args.what).extension().is_some_and(|extension| extension == "toml");
+    if watched.is_none() && is_file && !args.once {
+        anstream::eprintln!("{}", paint(FAINT, "no run of it is known; waiting for one (Ctrl-C leaves)"));
+        while watched.is_none() && !stop.is_raised() {
+            std::thread::sleep(WAIT);
+            watched = find(args, &store)?;
+        }
+    }
+    if stop.is_raised() {
+        return Ok(left(&stop));
+    }
+    let mut opened = match &watched {
+        Some(watched) => Opened::of_run(&watched.id, &watched.run, &args.cache)?,
+        None => {
+            let changes = ChangeArgs { set: Vec::new(), over: Vec::new() };
+            Opened::new(&PipelineArgs { pipeline: args.what.clone().into(), changes }, &args.cache)?
+        }
+    };
+    let plan = opened.plan(&SelectionArgs::default())?;
+    let since = watched.as_ref().map_or_else(Timestamp::now, |watched| watched.run.started);
+    let mut live = Live::new(&opened.graph, &plan, &opened.store, &mut opened.data, since)?;
+    if args.once || watched.as_ref().is_none_or(|watched| watched.run.status != "running") {
+        let view = View::of(&opened.name, watched.as_ref(), &live);
+        if args.json {
+            say!("{}", serde_json::to_string_pretty(&view).into_diagnostic()?);
+        } else {
+            say_all!("{}", frame::whole(&view, style::width()));
+        }
+        return Ok(code(watched.as_ref().filter(|watched| watched.run.status != "running")));
+    }
+    let Some(mut watched) = watched else { return Ok(ExitCode::SUCCESS) };
+    let screen = if args.json { None } else { Screen::open() };
+    let mut reporter: Option<Box<dyn Reporter>> = match (&screen, args.json) {
+        (Some(_), _) => None,
+        (None, true) => Some(Box::new(Json)),
+        (None, false) => Some(Box::new(Terminal::on_stdout())),
+    };
+    if let Some(reporter) = &mut reporter {
+        reporter.report(&beginning(&opened.name, &watched, &live));
+    }
+    let mut looked = Instant::now();
+    while !stop.is_raised() {
+        if let Some(screen) = &screen {
+            let (height, width) = screen.size();
+            screen.draw(&frame::frame(&View::of(&opened.name, Some(&watched), &live), width, height));
+        }
+        std::thread::sleep(DRAW);
+        if looked.elapsed() < LOOK {
+            continue;
+        }
+        looked = Instant::now();
+        // Before the look, so that what the run did last is seen.
+        let goes_on = store.goes_on_now(&watched.id)?;
+        for news in live.look()? {
+            if let Some(reporter) = &mut reporter {
+                reporter.report(&news.event);
+            }
+        }
+        if !goes_on {
+            if let Some(run) = store.kept_run(&watched.id)? {
+                watched.run = run;
+            }
+            tell_killed(&store, &watched.id, &mut watched.run)?;
+            break;
+        }
+    }
+    // The last picture stays where the user's own lines are.
+    if screen.is_some() {
+        drop(screen);
+        say_all!("{}", frame::whole(&View::of(&opened.name, Some(&watched), &live), style::width()));
+    }
+    if stop.is_raised() {
+        return Ok(left(&stop));
+    }
+    if let Some(reporter) = &mut reporter {
+        reporter.report(&ending(&watched, &live));
+    }
+    Ok(code(Some(&watched)))
+}
+
+/// The run that is meant: by its id, or of a pipeline the one that goes on, else the last.
+fn find(args: &WatchArgs, store: &Store) -> Result<Option<Watched>> {
+    let mut runs = store.runs()?;
+    for (id, run) in &mut runs {
+        tell_killed(store, id, run)?;
+    }
+    let path = std::path::Path::new(&args.what);
+    if path.extension().is_none_or(|extension| extension != "toml") {
+        let (id, run) = runs.swap_remove(chosen(&runs, &args.what)?);
+        return Ok(Some(Watched { id, run }));
+    }
+    let identity = identity(path)?;
+    runs.retain(|(_, run)| run.request.as_ref().is_some_and(|request| request.identity == identity));
+    let at = runs.iter().rposition(|(_, run)| run.status == "running");
+    let at = at.or(runs.len().checked_sub(1));
+    Ok(at.map(|at| runs.swap_remove(at)).map(|(id, run)| Watched { id, run }))
+}
+
+fn left(stop: &StopFlag) -> ExitCode {
+    ExitCode::from(stop.signal().map_or(FAILURE, crate::engine::Signal::exit_code))
+}
+
+/// The exit code of a run that has ended.
+fn code(watched: Option<&Watched>) -> ExitCode {
+    let Some(Watched { run, .. }) = watched else { return ExitCode::SUCCESS };
+    let by_word = || if run.status == "done" { 0 } else { FAILURE };
+    ExitCode::from(run.exit_code.unwrap_or_else(by_word))
+}
+
+/// What the run said when it began, as far as it can be told from outside.
+fn beginning(name: &str, watched: &Watched, live: &Live<'_>) -> Stamped {
+    let request = watched.run.request.clone().unwrap_or_default();
+    let graph = live.graph();
+    let event = Event::RunStarted {
+        pipeline: name.to_owned(),
+        points: graph.points.len(),
+        stages: graph.nodes.len(),
+        to_run: live.seen.iter().filter(|seen| !seen.before).count(),
+        device: request.devices.join(","),
+        threads: request.threads,
+        jobs: request.jobs,
+        axes: graph.axes(),
+    };
+    Stamped { time: watched.run.started, point: String::new(), event }
+}
+
+/// What it says at its end.
+fn ending(watched: &Watched, live: &Live<'_>) -> Stamped {
+    let of = |state: &str| watched.run.stages.iter().filter(|stage| stage.state == state).count();
+    let ended = watched.run.finished.unwrap_or_else(Timestamp::now);
+    let _ = live;
+    Stamped::now(Event::RunFinished {
+        status: watched.run.status.clone(),
+        ran: of("ran"),
+        cached: of("cached"),
+        failed: of("failed"),
+        skipped: of("skipped"),
+        seconds: (ended - watched.run.started).total(jiff::Unit::Second).unwrap_or(0.0),
+    })
+}
