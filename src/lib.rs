@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod data;
+pub mod draw;
 pub mod engine;
 pub mod fingerprint;
 pub mod network;

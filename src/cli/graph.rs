@@ -1,6 +1,5 @@
 //! `runner graph`: the stages, what they take from each other, and what is in the cache.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
@@ -10,7 +9,7 @@ use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::plan::headline;
 use super::style::{Cell, FAINT, REUSED, STAGE, STALE, columns};
-use crate::plan::{Graph, NodeId, Plan, Verdict};
+use crate::report::figures::{Stage, StageGraph};
 
 /// Show the stages, what they take from each other, and what is in the cache
 #[derive(Debug, Args)]
@@ -41,7 +40,7 @@ enum Format {
 pub fn run(args: &GraphArgs) -> Result<()> {
     let mut opened = Opened::new(&args.pipeline, &args.cache)?;
     let plan = opened.plan(&SelectionArgs::default())?;
-    let stages = stages(&opened.graph, &plan);
+    let stages = StageGraph::of(&opened.graph, &plan).stages;
     match args.format {
         Format::Text => {
             say!("{}", headline(&opened.name, &opened.graph, &plan));
@@ -50,58 +49,6 @@ pub fn run(args: &GraphArgs) -> Result<()> {
         Format::Mermaid => say_all!("{}", mermaid(&stages)),
     }
     Ok(())
-}
-
-/// A stage of the file, over all points.
-#[derive(Debug, Default)]
-struct Stage {
-    name: String,
-    /// Different pieces of work.
-    works: BTreeSet<NodeId>,
-    /// How many of them are in the cache.
-    cached: usize,
-    /// Roles and the stages that fill them.
-    inputs: BTreeSet<(String, String)>,
-}
-
-impl Stage {
-    fn is_cached(&self) -> bool {
-        self.cached == self.works.len()
-    }
-
-    /// `cached`, `run`, or of a sweep `2 of 9 cached`.
-    fn state(&self) -> String {
-        match (self.cached, self.works.len()) {
-            (0, 1) => "run".to_owned(),
-            (1, 1) => "cached".to_owned(),
-            (0, many) => format!("{many} to run"),
-            (cached, many) => format!("{cached} of {many} cached"),
-        }
-    }
-}
-
-/// The stages of all points by name, inputs first.
-fn stages(graph: &Graph, plan: &Plan) -> Vec<Stage> {
-    let mut found: Vec<Stage> = Vec::new();
-    for point in &graph.points {
-        for (name, id) in &point.stages {
-            let at = found.iter().position(|stage| stage.name == *name).unwrap_or_else(|| {
-                found.push(Stage { name: name.clone(), ..Stage::default() });
-                found.len() - 1
-            });
-            let stage = &mut found[at];
-            if !stage.works.insert(*id) {
-                continue;
-            }
-            stage.cached += usize::from(matches!(plan.entry(*id).verdict, Verdict::Cached(_)));
-            for edge in &graph.node(*id).inputs {
-                let giver = point.stages.iter().find(|(_, node)| *node == edge.from);
-                let giver = giver.map_or(&graph.node(edge.from).name, |(name, _)| name);
-                stage.inputs.insert((edge.role.clone(), giver.clone()));
-            }
-        }
-    }
-    found
 }
 
 fn text(stages: &[Stage]) -> String {

@@ -17,6 +17,7 @@ mod import;
 mod log;
 mod open;
 mod plan;
+mod plot;
 mod progress;
 mod repeat;
 mod run;
@@ -29,6 +30,7 @@ mod summary;
 mod sweep;
 mod table;
 mod watch;
+mod written;
 
 use std::process::ExitCode;
 
@@ -74,6 +76,8 @@ enum Command {
     Table(table::TableArgs),
     /// Compare two results, pipelines or runs
     Compare(compare::CompareArgs),
+    /// Write the figures as SVG, PNG and CSV
+    Plot(plot::PlotArgs),
     /// List and download data sets
     Data(data::DataArgs),
     /// List the runs of a cache, or show one: command, machine, points, work
@@ -109,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Graph(args) => graph::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Compare(args) => compare::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Plot(args) => plot::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Data(args) => data::run(&args),
         Command::Runs(args) => runs::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Repeat(args) => repeat::run(&args),

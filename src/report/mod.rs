@@ -3,6 +3,7 @@
 pub mod artifact;
 pub mod compare;
 pub mod figure;
+pub mod figures;
 pub mod format;
 pub mod live;
 pub mod repeated;

@@ -1,0 +1,119 @@
+//! The graph of stages.
+
+use kuva::render::color::Color;
+use kuva::render::render::{PathData, Primitive, TextAnchor};
+
+use super::chart::SMALL;
+use super::heat::words;
+use super::layered::layout;
+use super::panel::{Panel, canvas};
+use super::text::{fit, width as measure};
+use super::theme::{AXIS, CACHED, FAINT, Ink, STALE, TEXT};
+use crate::report::figures::{Stage, StageGraph};
+
+/// The names of stages.
+const NAME: u32 = 12;
+const HIGH: f64 = 38.0;
+const BETWEEN: f64 = 34.0;
+const MARGIN: f64 = 12.0;
+/// A box is not wider than this.
+const WIDEST: f64 = 190.0;
+
+/// Draws the graph from top to bottom: a box a stage, its name and how it stands.
+pub fn panel(found: &StageGraph) -> Panel {
+    let stages = &found.stages;
+    let wide = |stage: &Stage| {
+        let text = measure(&stage.name, NAME).max(measure(&below(stage), SMALL));
+        (text + 20.0).min(WIDEST)
+    };
+    let widths: Vec<f64> = stages.iter().map(wide).collect();
+    let place = |name: &str| stages.iter().position(|stage| stage.name == name);
+    let mut edges: Vec<(usize, usize)> = Vec::new();
+    for (to, stage) in stages.iter().enumerate() {
+        for (_, giver) in &stage.inputs {
+            if let Some(from) = place(giver).filter(|from| *from < to && !edges.contains(&(*from, to))) {
+                edges.push((from, to));
+            }
+        }
+    }
+    let layout = layout(&widths, &edges);
+    let height = layout.layers as f64 * (HIGH + BETWEEN) - BETWEEN + 2.0 * MARGIN;
+    let mut scene = canvas(layout.width + 2.0 * MARGIN, height.max(2.0 * MARGIN));
+    let top = |layer: usize| MARGIN + layer as f64 * (HIGH + BETWEEN);
+    for ((from, to), route) in edges.iter().zip(&layout.routes) {
+        let role = roles(&stages[*to], &stages[*from].name);
+        let title = Some(format!("{} → {}: {role}", stages[*from].name, stages[*to].name));
+        scene.add(Primitive::GroupStart { transform: None, title, extra_attrs: None });
+        let first = layout.places[*from].0;
+        scene.add(stroke(curve(route, first, &top), "none", AXIS.light, 1.2, None));
+        let (x, y) = (route.last().copied().unwrap_or(0.0) + MARGIN, top(layout.places[*to].0));
+        let head = format!("M{x} {y} L{} {} L{} {} Z", x - 3.5, y - 7.0, x + 3.5, y - 7.0);
+        scene.add(stroke(head, AXIS.light, AXIS.light, 0.5, None));
+        scene.add(Primitive::GroupEnd);
+    }
+    for ((stage, (layer, x)), wide) in stages.iter().zip(&layout.places).zip(&widths) {
+        boxed(stage, &mut scene, x + MARGIN, top(*layer), *wide);
+    }
+    Panel::new("The stages, what they take from each other, and what is in the cache", scene)
+}
+
+/// What the lower stage takes from the upper one.
+fn roles(stage: &Stage, giver: &str) -> String {
+    let roles: Vec<&str> =
+        stage.inputs.iter().filter(|(_, from)| from == giver).map(|(role, _)| role.as_str()).collect();
+    roles.join(", ")
+}
+
+fn below(stage: &Stage) -> String {
+    if stage.kind == stage.name { stage.state() } else { format!("{} · {}", stage.kind, stage.state()) }
+}
+
+fn boxed(stage: &Stage, scene: &mut kuva::render::render::Scene, x: f64, y: f64, wide: f64) {
+    let [ground, frame]: [Ink; 2] = if stage.is_cached() { CACHED } else { STALE };
+    // Told apart without colour as well.
+    let dash = (!stage.is_cached()).then(|| "4 2".to_owned());
+    let title = Some(format!("{} ({}): {}", stage.name, stage.kind, stage.state()));
+    scene.add(Primitive::GroupStart { transform: None, title, extra_attrs: None });
+    scene.add(stroke(rounded(x - wide / 2.0, y, wide, HIGH), ground.light, frame.light, 1.3, dash));
+    let name = fit(&stage.name, NAME, wide - 12.0);
+    scene.add(words(x, y + 16.0, &name, NAME, TextAnchor::Middle, TEXT.light));
+    let state = fit(&below(stage), SMALL, wide - 8.0);
+    scene.add(words(x, y + 31.0, &state, SMALL, TextAnchor::Middle, FAINT.light));
+    scene.add(Primitive::GroupEnd);
+}
+
+fn rounded(x: f64, y: f64, wide: f64, high: f64) -> String {
+    const R: f64 = 6.0;
+    let (right, bottom) = (x + wide, y + high);
+    format!(
+        "M{} {y} L{} {y} A{R} {R} 0 0 1 {right} {} L{right} {} A{R} {R} 0 0 1 {} {bottom} L{} {bottom} A{R} {R} 0 0 1 {x} {} L{x} {} A{R} {R} 0 0 1 {} {y} Z",
+        x + R, right - R, y + R, bottom - R, right - R, x + R, bottom - R, y + R, x + R
+    )
+}
+
+/// A smooth line down through the middles of a route; it runs straight beside the boxes of the layers between.
+fn curve(route: &[f64], first: usize, top: &dyn Fn(usize) -> f64) -> String {
+    let start = route.first().copied().unwrap_or(0.0) + MARGIN;
+    let mut path = format!("M{start} {}", top(first) + HIGH);
+    for (step, pair) in route.windows(2).enumerate() {
+        let (from, to) = (pair[0] + MARGIN, pair[1] + MARGIN);
+        let (above, next) = (top(first + step) + HIGH, top(first + step + 1));
+        let middle = f64::midpoint(above, next);
+        path += &format!(" C{from} {middle} {to} {middle} {to} {next}");
+        if step + 2 < route.len() {
+            path += &format!(" L{to} {}", next + HIGH);
+        }
+    }
+    path
+}
+
+fn stroke(d: String, fill: &str, stroke: &str, stroke_width: f64, stroke_dasharray: Option<String>) -> Primitive {
+    Primitive::Path(Box::new(PathData {
+        d,
+        fill: Some(Color::from(fill)),
+        stroke: Color::from(stroke),
+        stroke_width,
+        opacity: None,
+        stroke_dasharray,
+    }))
+}

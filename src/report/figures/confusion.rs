@@ -1,0 +1,108 @@
+//! Which classes are taken for which, summed over seeds.
+
+use super::label::{self, Label};
+use super::{Absent, Study, numbers, sheet};
+
+/// The figure's data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Confusion {
+    /// A matrix for each network and point.
+    pub matrices: Vec<Matrix>,
+}
+
+/// Test images by true and predicted class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Matrix {
+    /// The stage that trained the network.
+    pub network: String,
+    /// Its point, without seeds.
+    pub label: Label,
+    /// How many networks were added up.
+    pub n: usize,
+    /// Images by true class (row) and predicted class (column).
+    pub counts: Vec<Vec<u64>>,
+}
+
+impl Matrix {
+    /// The share of each true class's images; a class without images has zeros.
+    pub fn shares(&self) -> Vec<Vec<f64>> {
+        let row = |row: &Vec<u64>| {
+            let all = row.iter().sum::<u64>().max(1) as f64;
+            row.iter().map(|count| *count as f64 / all).collect()
+        };
+        self.counts.iter().map(row).collect()
+    }
+
+    fn add(&mut self, other: &[Vec<u64>]) {
+        self.n += 1;
+        for (row, more) in self.counts.iter_mut().zip(other) {
+            row.iter_mut().zip(more).for_each(|(count, more)| *count += more);
+        }
+    }
+}
+
+impl Confusion {
+    /// From the records of a study.
+    ///
+    /// # Errors
+    /// Nothing was evaluated yet.
+    pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
+        let mut matrices: Vec<Matrix> = Vec::new();
+        for network in study.evaluated() {
+            let rows = network.metrics["confusion"].as_array().map_or(&[][..], Vec::as_slice);
+            let counts: Vec<Vec<u64>> = rows.iter().map(numbers).collect();
+            if counts.is_empty() || counts.iter().any(|row| row.len() != counts.len()) {
+                continue;
+            }
+            let (name, label) = (network.trained_by.to_owned(), label::without_seeds(&network.label));
+            let same = |matrix: &&mut Matrix| {
+                (&matrix.network, &matrix.label, matrix.counts.len()) == (&name, &label, counts.len())
+            };
+            match matrices.iter_mut().find(same) {
+                Some(matrix) => matrix.add(&counts),
+                None => matrices.push(Matrix { network: name, label, n: 1, counts }),
+            }
+        }
+        if matrices.is_empty() {
+            return Err(Absent::new("no network was evaluated yet"));
+        }
+        let names: Vec<String> = matrices.iter().map(|matrix| matrix.network.clone()).collect();
+        matrices.sort_by_key(|matrix| names.iter().position(|name| *name == matrix.network));
+        Ok(Self { matrices })
+    }
+
+    /// As CSV, a row for each pair of classes.
+    pub fn csv(&self) -> String {
+        let rows = self.matrices.iter().flat_map(|matrix| {
+            let cells = matrix.counts.iter().enumerate().flat_map(|(truth, row)| {
+                row.iter().enumerate().map(move |(predicted, count)| (truth, predicted, *count))
+            });
+            cells.map(move |(truth, predicted, count)| {
+                vec![
+                    matrix.network.clone(),
+                    label::words(&matrix.label),
+                    truth.to_string(),
+                    predicted.to_string(),
+                    count.to_string(),
+                ]
+            })
+        });
+        sheet(&["network", "point", "true_class", "predicted_class", "images"], rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_add_up_and_shares_are_of_the_true_class() {
+        let mut matrix =
+            Matrix { network: "retrain".into(), label: vec![], n: 1, counts: vec![vec![3, 1], vec![0, 0]] };
+        matrix.add(&[vec![4, 0], vec![0, 0]]);
+        assert_eq!((matrix.n, &matrix.counts), (2, &vec![vec![7, 1], vec![0, 0]]));
+        assert_eq!(matrix.shares(), [[0.875, 0.125], [0.0, 0.0]]);
+        let csv = Confusion { matrices: vec![matrix] }.csv();
+        assert_eq!(csv.lines().nth(2), Some("retrain,,0,1,1"));
+    }
+}

@@ -1,0 +1,160 @@
+//! Loss and accuracy by epoch, over seeds.
+
+use super::label::{self, Label};
+use super::{Absent, Study, sheet};
+use crate::report::Mean;
+use crate::train::EpochRecord;
+
+/// The figure's data: a curve for each training stage and point, over seeds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curves {
+    /// The curves, those of a stage together.
+    pub curves: Vec<Curve>,
+}
+
+/// What a training stage went through at a point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    /// The stage.
+    pub stage: String,
+    /// Its point, without seeds.
+    pub label: Label,
+    /// Each seed in words, and its epochs.
+    pub runs: Vec<(String, Vec<EpochRecord>)>,
+}
+
+/// The means of one epoch over seeds; of the runs that came so far and have the figure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochMeans {
+    /// Which, from 1.
+    pub epoch: u64,
+    /// Training loss.
+    pub train_loss: Option<Mean>,
+    /// Share of training images classified rightly.
+    pub train_accuracy: Option<Mean>,
+    /// Validation loss.
+    pub validation_loss: Option<Mean>,
+    /// Share of validation images classified rightly.
+    pub validation_accuracy: Option<Mean>,
+}
+
+impl Curve {
+    /// The means of every epoch.
+    pub fn means(&self) -> Vec<EpochMeans> {
+        let epochs = self.runs.iter().flat_map(|(_, run)| run).map(|record| record.epoch).max().unwrap_or(0);
+        (1..=epochs).map(|epoch| {
+            let here = || self.runs.iter().filter_map(|(_, run)| run.iter().find(|record| record.epoch == epoch));
+            let mean = |value: fn(&EpochRecord) -> Option<f64>| {
+                let finite = |value: &f64| value.is_finite();
+                Mean::of(&here().filter_map(value).filter(finite).collect::<Vec<_>>())
+            };
+            EpochMeans {
+                epoch,
+                train_loss: mean(|record| Some(record.train_loss)),
+                train_accuracy: mean(|record| Some(record.train_accuracy)),
+                validation_loss: mean(|record| record.validation_loss),
+                validation_accuracy: mean(|record| record.validation_accuracy),
+            }
+        }).collect()
+    }
+}
+
+impl Curves {
+    /// From the histories in the records of a study, which stay where logs are cleared.
+    ///
+    /// # Errors
+    /// Nothing was trained yet.
+    pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
+        let mut curves: Vec<Curve> = Vec::new();
+        for (id, record) in study.records() {
+            let history = record.metrics.get("history").cloned().map(serde_json::from_value::<Vec<EpochRecord>>);
+            let Some(Ok(history)) = history.filter(|read| read.as_ref().is_ok_and(|epochs| !epochs.is_empty())) else {
+                continue;
+            };
+            let whole = study.graph.common_label(id);
+            let (stage, label) = (study.graph.node(id).name.clone(), label::without_seeds(&whole));
+            let run = (label::words(&label::seeds(&whole)), history);
+            match curves.iter_mut().find(|curve| (&curve.stage, &curve.label) == (&stage, &label)) {
+                Some(curve) => curve.runs.push(run),
+                None => curves.push(Curve { stage, label, runs: vec![run] }),
+            }
+        }
+        if curves.is_empty() {
+            return Err(Absent::new("nothing was trained yet"));
+        }
+        let stages: Vec<String> = curves.iter().map(|curve| curve.stage.clone()).collect();
+        curves.sort_by_key(|curve| stages.iter().position(|stage| *stage == curve.stage));
+        Ok(Self { curves })
+    }
+
+    /// The curves of each stage.
+    pub fn by_stage(&self) -> Vec<&[Curve]> {
+        self.curves.chunk_by(|a, b| a.stage == b.stage).collect()
+    }
+
+    /// As CSV, a row for each epoch of each run.
+    pub fn csv(&self) -> String {
+        let rows = self.curves.iter().flat_map(|curve| {
+            curve.runs.iter().flat_map(move |(seed, run)| {
+                run.iter().map(move |record| {
+                    let maybe = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+                    vec![
+                        curve.stage.clone(),
+                        label::words(&curve.label),
+                        seed.clone(),
+                        record.epoch.to_string(),
+                        record.train_loss.to_string(),
+                        record.train_accuracy.to_string(),
+                        maybe(record.validation_loss),
+                        maybe(record.validation_accuracy),
+                        maybe(record.sparsity),
+                        maybe(record.mean_gate),
+                        record.lr.to_string(),
+                    ]
+                })
+            })
+        });
+        let head = ["stage", "point", "seed", "epoch", "train_loss", "train_accuracy", "validation_loss",
+            "validation_accuracy", "gates_open", "mean_gate", "lr"];
+        sheet(&head, rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(epoch: u64, loss: f64, validation: Option<f64>) -> EpochRecord {
+        EpochRecord {
+            epoch,
+            train_loss: loss,
+            train_accuracy: 0.5,
+            validation_loss: None,
+            validation_accuracy: validation,
+            sparsity: None,
+            mean_gate: None,
+            lr: 0.1,
+        }
+    }
+
+    #[test]
+    fn an_epoch_is_the_mean_of_the_runs_that_came_so_far() {
+        let curve = Curve {
+            stage: "retrain".into(),
+            label: vec![],
+            runs: vec![
+                ("seed=1".into(), vec![record(1, 2.0, Some(0.5)), record(2, 1.0, Some(0.75))]),
+                ("seed=2".into(), vec![record(1, 4.0, None)]),
+            ],
+        };
+        let means = curve.means();
+        assert_eq!(means.len(), 2);
+        assert_eq!(means[0].train_loss, Some(Mean { n: 2, mean: 3.0, sd: Some(2f64.sqrt()) }));
+        assert_eq!(means[0].validation_accuracy, Some(Mean { n: 1, mean: 0.5, sd: None }));
+        assert_eq!(means[1].train_loss, Some(Mean { n: 1, mean: 1.0, sd: None }));
+        assert_eq!(means[1].validation_loss, None);
+        let csv = Curves { curves: vec![curve] }.csv();
+        assert_eq!(csv.lines().nth(1), Some("retrain,,seed=1,1,2,0.5,,0.5,,,0.1"));
+        assert_eq!(csv.lines().count(), 4);
+    }
+}

@@ -1,0 +1,66 @@
+//! Labels of points as figures write them: seeds are what is averaged over, and long keys are shortened.
+
+/// The swept parameters of a point and their values.
+pub type Label = Vec<(String, String)>;
+
+/// Whether a swept key is a seed, over which figures average.
+pub fn is_seed(key: &str) -> bool {
+    key == "seed" || key.ends_with(".seed")
+}
+
+/// A label without its seeds.
+pub fn without_seeds(label: &Label) -> Label {
+    label.iter().filter(|(key, _)| !is_seed(key)).cloned().collect()
+}
+
+/// The seeds of a label.
+pub fn seeds(label: &Label) -> Label {
+    label.iter().filter(|(key, _)| is_seed(key)).cloned().collect()
+}
+
+/// A label with the shortest keys that tell its values apart: the `flops_ratio` of five searches that all are 0.3 is
+/// one `flops_ratio=0.3`.
+pub fn short(label: &Label) -> Label {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+    let mut found = Label::new();
+    for (key, value) in label {
+        let name = last(key);
+        let agree = label.iter().filter(|(other, _)| last(other) == name).all(|(_, other)| other == value);
+        let term = (if agree { name } else { key.clone() }, value.clone());
+        if !found.contains(&term) {
+            found.push(term);
+        }
+    }
+    found
+}
+
+/// [`short`] in words: `flops_ratio=0.3 seed=1`.
+pub fn words(label: &Label) -> String {
+    let terms: Vec<String> = short(label).iter().map(|(key, value)| format!("{key}={value}")).collect();
+    terms.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(terms: &[(&str, &str)]) -> Label {
+        terms.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn keys_that_agree_are_one_short_key_and_others_stay_whole() {
+        let agree = label(&[("a.flops_ratio", "0.3"), ("b.flops_ratio", "0.3"), ("seed", "1")]);
+        assert_eq!(words(&agree), "flops_ratio=0.3 seed=1");
+        let differ = label(&[("a.flops_ratio", "0.3"), ("b.flops_ratio", "0.5"), ("c.lr", "0.1")]);
+        assert_eq!(words(&differ), "a.flops_ratio=0.3 b.flops_ratio=0.5 lr=0.1");
+        assert_eq!(words(&Label::new()), "");
+    }
+
+    #[test]
+    fn a_seed_of_a_stage_is_a_seed_as_well() {
+        let all = label(&[("seed", "1"), ("init.seed", "2"), ("retrain.epochs", "3")]);
+        assert_eq!(without_seeds(&all), label(&[("retrain.epochs", "3")]));
+        assert_eq!(seeds(&all), label(&[("seed", "1"), ("init.seed", "2")]));
+    }
+}
