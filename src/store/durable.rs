@@ -46,11 +46,18 @@ impl Disk {
 
     /// Writes `content` to `path`, replacing what is there. On an error, what was there is still there.
     pub fn write(&self, path: &Path, content: &[&[u8]], care: Care) -> io::Result<()> {
-        let folder = parent(path);
+        let mut draft = self.draft()?;
+        for part in content {
+            draft.write(part)?;
+        }
+        draft.keep(path, care)
+    }
+
+    /// Begins a file that has no name yet.
+    pub fn draft(&self) -> io::Result<Draft<'_>> {
         let tmp = self.root.join("tmp");
         self.make_folder(&tmp)?;
-        self.make_folder(folder)?;
-        let _writing = self.writing()?;
+        let writing = self.writing()?;
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
         {
@@ -58,21 +65,9 @@ impl Disk {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
-        let mut file = builder.tempfile_in(&tmp)?;
+        let file = builder.tempfile_in(&tmp)?;
         before(Operation::WriteFile(file.path()))?;
-        for part in content {
-            file.write_all(part)?;
-        }
-        if care == Care::Forever {
-            forbid_writing(file.as_file())?;
-        }
-        if care != Care::Hint {
-            before(Operation::SyncFile(file.path()))?;
-            file.as_file().sync_all()?;
-        }
-        before(Operation::Rename(file.path(), path))?;
-        file.persist(path)?;
-        if care == Care::Hint { Ok(()) } else { sync_folder(folder) }
+        Ok(Draft { disk: self, file, _writing: writing })
     }
 
     /// Makes sure that a file, which another process may have put there a moment ago, stays.
@@ -160,6 +155,38 @@ impl Disk {
         let locks = self.root.join("locks");
         self.make_folder(&locks)?;
         open_lock(&locks.join("writing"))
+    }
+}
+
+/// A file that is being written. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Draft<'d> {
+    disk: &'d Disk,
+    file: tempfile::NamedTempFile,
+    _writing: Option<File>,
+}
+
+impl Draft<'_> {
+    /// Adds to it.
+    pub fn write(&mut self, part: &[u8]) -> io::Result<()> {
+        self.file.write_all(part)
+    }
+
+    /// Gives it its name, in place of what has it.
+    pub fn keep(self, path: &Path, care: Care) -> io::Result<()> {
+        let Self { disk, file, _writing } = self;
+        let folder = parent(path);
+        disk.make_folder(folder)?;
+        if care == Care::Forever {
+            forbid_writing(file.as_file())?;
+        }
+        if care != Care::Hint {
+            before(Operation::SyncFile(file.path()))?;
+            file.as_file().sync_all()?;
+        }
+        before(Operation::Rename(file.path(), path))?;
+        file.persist(path)?;
+        if care == Care::Hint { Ok(()) } else { sync_folder(folder) }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Objects: contents named by their hash.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::durable::{self, Care};
+use super::durable::{self, Care, Draft};
 use super::{Store, StoreError};
 use crate::fingerprint::{ContentHash, Encoder, Fingerprint, NotAFingerprint};
 
@@ -71,9 +71,15 @@ impl Store {
                 return Ok(hash);
             }
         }
-        self.make_way(&path)?;
-        self.disk.write(&path, &[content], Care::Forever).map_err(StoreError::io("write", &path))?;
+        let mut draft = self.draft_object(&path)?;
+        draft.write(content).and_then(|()| draft.keep(&path, Care::Forever)).map_err(StoreError::io("write", &path))?;
         Ok(hash)
+    }
+
+    /// Begins an object, which is to be kept with [`Care::Forever`].
+    pub(super) fn draft_object(&self, path: &Path) -> Result<Draft<'_>, StoreError> {
+        self.make_way(path)?;
+        self.disk.draft().map_err(StoreError::io("write", path))
     }
 
     /// Reads an object and checks it against its name. One that is damaged, or that the disk does not give back, is

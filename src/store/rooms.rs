@@ -157,7 +157,8 @@ fn is_shelf(room: &str, inner: &Path) -> bool {
     }
 }
 
-fn place(room: &str, inner: &Path) -> Place {
+/// What a file is by its path within a room.
+pub(super) fn place(room: &str, inner: &Path) -> Place {
     let known = || {
         let parts: Vec<&str> = inner.to_str()?.split(std::path::MAIN_SEPARATOR).collect();
         Some(match (room, parts.as_slice()) {
