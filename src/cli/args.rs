@@ -58,7 +58,7 @@ pub struct SelectionArgs {
 #[derive(Debug, Clone, Args)]
 pub struct HowArgs {
     /// Where to compute: auto, cpu, cuda or cuda:N; jobs take several in turn (cuda:0,cuda:1)
-    #[arg(long, default_value = "auto", value_delimiter = ',', value_parser = |text: &str| text.parse::<DeviceChoice>())]
+    #[arg(long, visible_alias = "devices", default_value = "auto", value_delimiter = ',', value_parser = |text: &str| text.parse::<DeviceChoice>())]
     pub device: Vec<DeviceChoice>,
     /// CPU threads, shared out over the jobs; all by default. Results do not depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
@@ -66,6 +66,10 @@ pub struct HowArgs {
     /// Run so many stages side by side; by default one for each device. Results do not depend on it
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
+    /// Start no stage beside others that would take more memory than this with them (8GiB); by default nine tenths of what is
+    /// available, of the machine or of its control group
+    #[arg(long, value_name = "SIZE", value_parser = super::cache::size)]
+    pub memory: Option<u64>,
     /// After a failure, go on with all that does not depend on it: the default of a sweep
     #[arg(long)]
     pub keep_going: bool,

@@ -7,8 +7,9 @@ use serde_json::json;
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::style::{FAINT, REUSED, STAGE, STALE, paint};
-use crate::plan::{Entry, Graph, Node, Plan, Verdict};
-use crate::report::format::plural;
+use crate::engine::memory;
+use crate::plan::{Entry, Graph, Node, NodeId, Plan, Verdict};
+use crate::report::format::{bytes, plural};
 
 /// Show what would run, and why
 #[derive(Debug, Args)]
@@ -47,7 +48,27 @@ pub fn run(args: &PlanArgs) -> Result<()> {
             say!("{}", line(&opened.graph, node, plan.entry(id), width));
         }
     }
+    let largest = opened.graph.iter().filter(|(id, _)| plan.entry(*id).runs());
+    let largest = largest.map(|(id, node)| (memory(&opened.graph, &plan, id), &node.name));
+    if let Some((needed, name)) = largest.max_by_key(|(needed, _)| *needed).filter(|(needed, _)| *needed > 0)
+    {
+        let all = bytes(needed + memory::shared(&opened.graph));
+        say!(
+            "{}",
+            paint(
+                FAINT,
+                format!(
+                    "memory: about {all} on a CPU, in {name}; of it {} for the stage itself",
+                    bytes(needed)
+                )
+            )
+        );
+    }
     Ok(())
+}
+
+fn memory(graph: &Graph, plan: &Plan, id: NodeId) -> u64 {
+    memory::needed(graph, id, &|id| plan.entry(id).record().cloned())
 }
 
 /// One sentence: how much there is to do. Of a sweep, the numbers behind the first comma add up to all stage uses.
@@ -131,6 +152,7 @@ fn as_json(graph: &Graph, plan: &Plan) -> serde_json::Value {
             "reasons": reasons,
             "why": words,
             "resumes": resumes,
+            "memory_bytes": memory(graph, plan, id),
             "fingerprint": entry.fingerprint,
         })
     });
@@ -138,6 +160,7 @@ fn as_json(graph: &Graph, plan: &Plan) -> serde_json::Value {
         "points": graph.points.len(),
         "stage_uses": graph.stage_uses(),
         "to_run": plan.to_run(),
+        "shared_memory_bytes": memory::shared(graph),
         "stages": stages.collect::<Vec<_>>(),
     })
 }

@@ -11,7 +11,9 @@ use super::progress::{Json, Quiet, TensorBoard, Terminal};
 use super::runs::Kept;
 use super::style::{BAD, GOOD, paint};
 use super::{FAILURE, summary, sweep};
-use crate::engine::{Event, Options, Place, Reporter, RunSummary, Stamped, Status, StopFlag, execute};
+use crate::engine::{
+    Event, Options, Place, Reporter, RunSummary, Stamped, Status, StopFlag, execute, memory,
+};
 use crate::store::StoreError;
 
 /// Run the stages of a pipeline that are stale
@@ -90,6 +92,7 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
         keep_going: how.keep_going || (is_sweep && !how.fail_fast),
         retries: how.retries,
         timeout: how.timeout,
+        memory: how.memory.or_else(|| memory::available().map(|bytes| bytes / 10 * 9)),
         ..Options::new(&opened.identity, &opened.name, stop.clone())
     };
     let mut reporter: Box<dyn Reporter> = if how.json {

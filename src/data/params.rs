@@ -182,6 +182,15 @@ impl DataParams {
         ImageShape { channels: native.channels, height: size, width: size }
     }
 
+    /// Bytes of all its images in memory, the test images with them. Reads no file.
+    pub fn bytes(&self) -> u64 {
+        let [train, test] = super::fetch::published(self.set).images;
+        let limit = |all: usize, limit: Option<usize>| limit.map_or(all, |limit| limit.min(all)) as u64;
+        let shape = self.shape();
+        let image = (shape.channels * shape.height * shape.width) as u64;
+        image * (limit(train, self.limit_train) + limit(test, self.limit_test))
+    }
+
     /// The number of classes. Reads no file.
     pub fn classes(&self) -> usize {
         if self.set == DataSetName::Cifar100 { 100 } else { 10 }

@@ -18,9 +18,11 @@ use super::EngineError;
 use super::event::{Event, Reporter, Stamped};
 use super::execute::{Failure, Run, RunSummary, Status};
 use super::host::{News, chain};
+use super::memory;
 use super::work::{Ended, Executor, Halt, Step, Task};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, DataIdentities, Node, NodeId, Plan, Reason, Verdict, images};
+use crate::report::format::bytes;
 use crate::store::{LastRun, Lookup, ObjectHash, Record, StoreError};
 
 /// What is believed of a node's result.
@@ -62,6 +64,12 @@ pub(super) struct Dispatcher<'s, 'e, 'd> {
     /// The executors, each with the way to give it work; made when the first work comes.
     slots: Vec<Sender<Box<Task>>>,
     free: BTreeSet<usize>,
+    /// What stages on the CPU may take together.
+    budget: Option<u64>,
+    /// What those that run take, by slot.
+    taken: BTreeMap<usize, u64>,
+    /// Whether the first that is ready waits for memory.
+    waits: bool,
     prepared: bool,
     /// How many inputs of a node have not ended.
     waiting: Vec<usize>,
@@ -114,6 +122,9 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             news,
             slots: Vec::new(),
             free: (0..run.options.jobs).collect(),
+            budget: run.options.memory.map(|bytes| bytes.saturating_sub(memory::shared(graph))),
+            taken: BTreeMap::new(),
+            waits: false,
             prepared: false,
             waiting,
             takers,
@@ -197,7 +208,7 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
 
     /// Settles what is ready, or gives it to free slots.
     fn start(&mut self) -> Result<(), EngineError> {
-        while !self.free.is_empty() && !self.is_over() {
+        while !self.free.is_empty() && !self.waits && !self.is_over() {
             let Some(id) = self.ready.pop_first() else { break };
             match self.next(id) {
                 Ok(Next::End(end)) => self.end(id, end),
@@ -270,16 +281,19 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             self.run.store.prepare()?;
             self.prepared = true;
         }
-        let Some(slot) = self.free.pop_first() else {
+        let Some(slot) = self.free.first().copied().filter(|slot| self.fits(*slot, task.id)) else {
             self.ready.insert(task.id);
+            self.waits = true;
             return Ok(());
         };
+        self.free.remove(&slot);
         while self.slots.len() <= slot {
             let number = self.slots.len();
             match self.executor(number) {
                 Ok(tasks) => self.slots.push(tasks),
                 Err(error) => {
                     self.free.insert(slot);
+                    self.taken.remove(&slot);
                     return Err(error);
                 }
             }
@@ -288,6 +302,29 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
         // The executor listens until its sender is dropped.
         let _ = self.slots[slot].send(task);
         Ok(())
+    }
+
+    /// Whether a stage may run in a slot beside those that run; it is counted then. None overtakes one that waits for memory, so
+    /// that a large one has its turn.
+    fn fits(&mut self, slot: usize, id: NodeId) -> bool {
+        let places = &self.run.options.places;
+        let on_cpu = places.get(slot % places.len().max(1)).is_none_or(|place| place.device.is_cpu());
+        let Some(budget) = self.budget.filter(|_| on_cpu) else { return true };
+        let records = |id: NodeId| self.records[id.0].clone();
+        let needed = memory::needed(self.run.graph, id, &records);
+        if !self.taken.is_empty() && self.taken.values().sum::<u64>() + needed > budget {
+            return false;
+        }
+        if needed > budget && self.run.options.jobs > 1 {
+            let (stage, needed) = (&self.run.graph.node(id).name, bytes(needed));
+            let message = format!(
+                "{stage} needs about {needed}, more than the {} that `--memory` leaves for stages: it runs alone",
+                bytes(budget)
+            );
+            self.tell_of(id, Event::Warning { message });
+        }
+        self.taken.insert(slot, needed);
+        true
     }
 
     /// Starts the executor of a slot.
@@ -304,6 +341,8 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
     fn ended(&mut self, ended: Ended) {
         let Ended { slot, task, result } = ended;
         self.free.insert(slot);
+        self.taken.remove(&slot);
+        self.waits = false;
         let waited = self.under_way.remove(&task.assessment.fingerprint).unwrap_or_default();
         self.ready.extend(waited);
         let id = task.id;

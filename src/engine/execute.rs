@@ -53,6 +53,8 @@ pub struct Options {
     pub retries: u32,
     /// The longest that a stage may run that has no `timeout` of its own.
     pub timeout: Option<Duration>,
+    /// Bytes that stages on the CPU may take together; one alone always runs. `None` is no limit.
+    pub memory: Option<u64>,
     /// Asks the run to stop.
     pub stop: StopFlag,
 }
@@ -69,6 +71,7 @@ impl Options {
             keep_going: false,
             retries: 0,
             timeout: None,
+            memory: None,
             stop,
         }
     }

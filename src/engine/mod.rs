@@ -12,6 +12,7 @@ mod event;
 mod execute;
 mod host;
 mod images;
+pub mod memory;
 mod provenance;
 mod signals;
 mod work;

@@ -16,6 +16,7 @@ mod backend;
 mod bn_act;
 mod conv;
 mod cpu;
+mod footprint;
 mod head;
 mod update;
 
@@ -24,6 +25,7 @@ pub use backend::{Algorithm, Backend};
 pub use bn_act::{BN_EPS, BatchStats, BnAct, BnActGrads, Pool};
 pub use conv::{Conv2d, ConvGrads, Input, Reuse, Wanted};
 pub use cpu::Vectors;
+pub use footprint::{kernel as kernel_bytes, maps as map_bytes, workspace as workspace_bytes};
 pub use head::{
     CrossEntropy, LinearGrads, cross_entropy, global_avg_pool, global_avg_pool_backward, linear,
     linear_backward,

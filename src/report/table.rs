@@ -251,11 +251,20 @@ type Key = (Vec<(String, String)>, String, String);
 /// Groups observations, in the order in which they come.
 pub fn rows(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
     let averaged = |key: &str| grouping.over.iter().any(|over| over == key);
+    // Points that a sweep includes need not have every key: all rows have, with no value where a point has none.
+    let mut keys: Vec<&String> = Vec::new();
+    for (key, _) in observations.iter().flat_map(|observation| &observation.label) {
+        if !averaged(key) && !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
     let mut order: Vec<Key> = Vec::new();
     let mut groups: BTreeMap<Key, Vec<&Observation>> = BTreeMap::new();
     let shown = |output: &String| grouping.outputs.is_empty() || grouping.outputs.contains(output);
     for observation in observations.iter().filter(|observation| shown(&observation.output)) {
-        let label = observation.label.iter().filter(|(key, _)| !averaged(key)).cloned().collect();
+        let value =
+            |key| observation.label.iter().find(|(own, _)| own == key).map(|(_, value)| value.clone());
+        let label = keys.iter().map(|&key| (key.clone(), value(key).unwrap_or_default())).collect();
         let key = (label, observation.stage.clone(), observation.output.clone());
         if !groups.contains_key(&key) {
             order.push(key.clone());
@@ -346,6 +355,20 @@ mod tests {
         assert_eq!(difference.n, 2);
         assert!((difference.mean + 0.11).abs() < 1e-12, "{difference:?}");
         assert_eq!(rows[1].against_baseline, None, "the baseline itself");
+    }
+
+    #[test]
+    fn every_row_has_every_key_also_of_a_point_that_was_included_without_it() {
+        let mut full = observation("0.3", "1", "retrain", 0.9);
+        full.label = vec![("network".into(), "init".into()), ("seed".into(), "1".into())];
+        let all = [observation("0.3", "1", "retrain", 0.8), full];
+        let rows = rows(&all, &Grouping { over: vec!["seed".into()], ..Grouping::default() });
+        let label = |ratio: &str, network: &str| {
+            [("flops_ratio", ratio), ("network", network)]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        };
+        assert_eq!(rows[0].label, label("0.3", ""));
+        assert_eq!(rows[1].label, label("", "init"));
     }
 
     #[test]

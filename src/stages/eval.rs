@@ -8,10 +8,11 @@ use super::job::{Job, Outcome, Output, StageError, read_network};
 use super::kind::{DataUse, Kind, Parameters, Stage, parse, schema};
 use super::parameters::check_shape;
 use crate::content_hash;
-use crate::network::Model;
+use crate::data::DataParams;
+use crate::network::{Model, NetworkSpec};
 use crate::ops::{Algorithm, Backend};
 use crate::pipeline::InputRole;
-use crate::train::{Half, evaluate_until, latency};
+use crate::train::{Half, evaluate_until, evaluation_bytes, latency};
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -59,6 +60,10 @@ impl Parameters for Eval {
 impl Stage for Eval {
     fn data_use(&self) -> DataUse {
         DataUse::Test
+    }
+
+    fn memory(&self, network: &NetworkSpec, _data: &DataParams) -> u64 {
+        evaluation_bytes(network, self.batch_size, self.conv)
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

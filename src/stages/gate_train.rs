@@ -8,12 +8,15 @@ use serde_json::{Value, json};
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{SAVE, augment, check_optimizer, check_shape};
+use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
+use crate::network::{NetworkSpec, Trainable};
 use crate::ops::Algorithm;
 use crate::pipeline::{InputRole, OutputRole};
 use crate::prune::{add_gates, fold_gates};
 use crate::train::{
-    EpochRecord, Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, Sparsity, train,
+    EpochRecord, Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, Sparsity, TrainingShape,
+    train,
 };
 
 /// The kind.
@@ -213,6 +216,22 @@ impl Stage for GateTrain {
 
     fn data_use(&self) -> DataUse {
         DataUse::Train
+    }
+
+    fn memory(&self, network: &NetworkSpec, data: &DataParams) -> u64 {
+        let trainable = match self.mode {
+            Mode::BnScale => Trainable::BnScale,
+            Mode::ChannelGate => Trainable::Gates,
+        };
+        let shape = TrainingShape {
+            network,
+            batch: self.batch_size,
+            trainable,
+            optimizer: &self.optimizer,
+            conv: self.conv,
+            validates: data.validation > 0.0,
+        };
+        shape.bytes()
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

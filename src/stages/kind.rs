@@ -136,6 +136,12 @@ pub trait Stage: fmt::Debug + Send + Sync {
         Ok(inputs("network"))
     }
 
+    /// Bytes of memory that it takes at its peak on the CPU, beside the program and the data set; `network` is the largest
+    /// that it takes or makes. By default a few copies of it.
+    fn memory(&self, network: &NetworkSpec, _data: &DataParams) -> u64 {
+        4 * 4 * network.parameters()
+    }
+
     /// Runs the stage. The same job gives the same bytes, on the CPU with any number of threads.
     ///
     /// # Errors

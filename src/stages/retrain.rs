@@ -9,8 +9,9 @@ use serde_json::json;
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{check_optimizer, check_shape};
-use super::training::{TrainOn, Training};
+use super::training::{TrainOn, Training, memory};
 use crate::content_hash;
+use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::NetworkSpec;
 use crate::ops::Algorithm;
@@ -134,6 +135,10 @@ impl Stage for Retrain {
 
     fn data_use(&self) -> DataUse {
         self.train_on.data_use()
+    }
+
+    fn memory(&self, network: &NetworkSpec, data: &DataParams) -> u64 {
+        memory(network, data, (self.batch_size, &self.optimizer, self.conv, self.train_on))
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::job::{Job, StageError};
 use super::kind::DataUse;
 use super::parameters::{SAVE, augment};
+use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
-use crate::network::Checkpoint;
+use crate::network::{Checkpoint, NetworkSpec, Trainable};
 use crate::ops::Algorithm;
-use crate::train::{Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, Trained, train};
+use crate::train::{
+    Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, Trained, TrainingShape, train,
+};
 
 /// Which images are trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +63,16 @@ pub struct Training<'a> {
     pub conv: Algorithm,
     /// Which epoch's network is the best.
     pub keep: Keep,
+}
+
+/// The memory that a training of all weights takes.
+pub fn memory(
+    network: &NetworkSpec,
+    data: &DataParams,
+    (batch, optimizer, conv, train_on): (usize, &OptimizerParams, Algorithm, TrainOn),
+) -> u64 {
+    let validates = train_on == TrainOn::Train && data.validation > 0.0;
+    TrainingShape { network, batch, trainable: Trainable::All, optimizer, conv, validates }.bytes()
 }
 
 impl Training<'_> {

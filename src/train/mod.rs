@@ -5,6 +5,7 @@
 
 mod evaluate;
 mod measured;
+mod memory;
 mod optimizer;
 mod schedule;
 mod state;
@@ -13,6 +14,7 @@ mod trainer;
 
 pub use evaluate::{Evaluation, Half, evaluate, evaluate_until, latency};
 pub use measured::{Histogram, Measured};
+pub use memory::{TrainingShape, evaluation_bytes};
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerParams};
 pub use schedule::{ScheduleKind, ScheduleParams};
 pub use state::{EpochRecord, Figures, TrainState};

@@ -6,6 +6,8 @@ mod gc;
 mod ls;
 mod pin;
 mod units;
+
+pub use units::size;
 mod verify;
 
 use std::process::ExitCode;

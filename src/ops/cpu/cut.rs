@@ -10,7 +10,7 @@ const PIECE: usize = 768 << 10;
 const SHARED: usize = 16 << 20;
 
 /// Bytes of a kernel from which on it is read once for as many tiles as possible, by all threads together.
-const LARGE_KERNEL: usize = 3 << 20;
+pub const LARGE_KERNEL: usize = 3 << 20;
 
 /// How a batch is cut. It follows from shapes alone.
 #[derive(Debug, Clone, Copy)]
