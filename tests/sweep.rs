@@ -553,3 +553,23 @@ fn a_sweep_over_rules_runs_each_piece_of_work_once_and_gates_as_scores_change_no
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(told(&events, "stage-finished").len(), 1, "the search alone: {events:?}");
 }
+
+#[test]
+fn a_plan_can_be_made_before_the_data_is_there_and_a_run_says_what_is_missing() {
+    let study = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines/vgg19_ablation.toml");
+    let folder = tempfile::tempdir().unwrap();
+    let plan = stdout(folder.path(), "c", &["plan", study]);
+    // Three seeds of: seven rules, three ratios, two budgets; two rules with their weights at three ratios; the full network.
+    assert!(plan.starts_with("vgg19_ablation: 147 points, "), "{plan}");
+    let json = stdout(folder.path(), "c", &["plan", study, "--over", "seed=1", "--json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let why = |kind: &str| {
+        let stages = json["stages"].as_array().unwrap();
+        stages.iter().find(|stage| stage["kind"] == kind).unwrap()["why"][0].as_str().unwrap().to_owned()
+    };
+    assert_eq!(why("gate-train"), "cifar10 is not here yet (`runner data fetch cifar10`)");
+    assert_eq!(why("init"), "never run");
+    let output = runner(folder.path(), "c", &["run", study]).output().unwrap();
+    assert!(text(&output).1.contains("the data set cifar10 is not here"), "{}", text(&output).1);
+    assert!(files(&folder.path().join("c"), "records").is_empty(), "nothing has run");
+}

@@ -7,7 +7,7 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use super::args::{CacheArgs, ChangeArgs, PipelineArgs, SelectionArgs};
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::pipeline;
-use crate::plan::{self, DataIdentities, Graph, Plan};
+use crate::plan::{self, DataIdentities, Graph, MissingData, Plan};
 use crate::stages;
 use crate::store::{MANIFEST, RunRecord, Store};
 
@@ -79,6 +79,15 @@ impl Opened {
         let data = DataIdentities::new(Some(store.data_memo()));
         let (name, file) = (loaded.name.clone(), loaded.text().to_owned());
         Ok(Self { name, identity: identity()?, source, file, graph, store, data })
+    }
+
+    /// As [`Self::plan`], for a look ahead: images that are not there yet are a reason to run, not an error.
+    ///
+    /// # Errors
+    /// See [`plan::assess`].
+    pub fn outlook(&mut self, selection: &SelectionArgs) -> Result<Plan> {
+        let (graph, data, missing) = (&self.graph, &mut self.data, MissingData::Reason);
+        Ok(plan::assess_with(graph, &self.store, data, &self.identity, &selection.into(), missing)?)
     }
 
     /// Compares the graph with the store.

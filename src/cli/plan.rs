@@ -35,7 +35,7 @@ const LISTED: usize = 60;
 /// Prints the plan.
 pub fn run(args: &PlanArgs) -> Result<()> {
     let mut opened = Opened::new(&args.pipeline, &args.cache)?;
-    let plan = opened.plan(&args.selection)?;
+    let plan = opened.outlook(&args.selection)?;
     if args.json {
         let text = serde_json::to_string_pretty(&as_json(&opened.graph, &plan)).into_diagnostic()?;
         say!("{text}");

@@ -61,8 +61,9 @@ threshold-search.flops_ratio = 0.05
 | `exclude` | Tables of values. A point that has one of the values of every key of a table is left out. |
 | `include` | Tables of values. Each adds the combinations of its own values as points. |
 
-An axis is `STAGE.KEY`, `data.KEY` or `seed`, and takes an array of values. Of a number, a text may stand for the
-whole array or for a part of it: the values that `--over` takes below, such as `"1..3"`.
+An axis is `STAGE.KEY`, `STAGE.inputs.ROLE`, `data.KEY` or `seed`, and takes an array of values. Of a number, a text may stand for the
+whole array or for a part of it: the values that `--over` takes below, such as `"1..3"`. Of an input, the values are
+names of stages; stages that a point does not need are left out of it (`docs/sweeps.md`).
 "#;
 
 const CHANGES: &str = r#"
@@ -71,7 +72,8 @@ const CHANGES: &str = r#"
 Both options are checked like the file, and both may be repeated.
 
 - `--set STAGE.KEY=VALUE`, `--set data.KEY=VALUE`, `--set seed=N` change a value for one call. Nested keys are
-  dotted (`--set retrain.optimizer.lr=0.05`); a word needs no quotes (`--set init.arch=vgg16`).
+  dotted (`--set retrain.optimizer.lr=0.05`, `--set prune.inputs.network=gate-train`); a word needs no quotes
+  (`--set init.arch=vgg16`).
 - `--over KEY=VALUES` makes a sweep: a point for each value, and for several `--over` a point for each combination.
   Stages that are equal in several points run once. Values are
 

@@ -6,6 +6,7 @@ use super::PlanError;
 use super::graph::{Graph, Node, NodeId};
 use super::identity::{DataIdentities, fingerprint};
 use super::reason::{Current, Reason, reasons};
+use crate::data::DataError;
 use crate::fingerprint::Fingerprint;
 use crate::store::{Lookup, ObjectHash, Record, Store};
 
@@ -90,6 +91,15 @@ pub struct Assessment {
     pub data: Option<Fingerprint>,
 }
 
+/// What a data set that is not there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingData {
+    /// An error: nothing can run.
+    Error,
+    /// A reason for which a stage is stale, which is enough for a look ahead.
+    Reason,
+}
+
 /// Compares `graph` with `store`.
 ///
 /// # Errors
@@ -101,6 +111,21 @@ pub fn assess(
     pipeline: &str,
     selection: &Selection,
 ) -> Result<Plan, PlanError> {
+    assess_with(graph, store, data, pipeline, selection, MissingData::Error)
+}
+
+/// As [`assess`], and says what missing data is.
+///
+/// # Errors
+/// Those of [`assess`].
+pub fn assess_with(
+    graph: &Graph,
+    store: &Store,
+    data: &mut DataIdentities,
+    pipeline: &str,
+    selection: &Selection,
+    missing: MissingData,
+) -> Result<Plan, PlanError> {
     let selected = selected(graph, selection)?;
     let forced = named(graph, "--force", &selection.force)?;
     if let Some(id) = forced.iter().find(|id| !selected.contains(id)) {
@@ -108,7 +133,13 @@ pub fn assess(
     }
     let mut plan = Plan { entries: Vec::with_capacity(graph.nodes.len()) };
     for (id, node) in graph.iter() {
-        let entry = entry(graph, store, data, pipeline, node, &plan, forced.contains(&id))?;
+        let entry = match entry(graph, store, data, pipeline, node, &plan, forced.contains(&id)) {
+            Err(PlanError::Data(DataError::Missing { data, .. })) if missing == MissingData::Reason => {
+                let reasons = vec![Reason::DataMissing { set: data.set.name().to_owned() }];
+                Entry { fingerprint: None, verdict: Verdict::Run { reasons, resumes: false } }
+            }
+            entry => entry?,
+        };
         let left = !selected.contains(&id) && entry.runs();
         plan.entries.push(if left { Entry { verdict: Verdict::Left, ..entry } } else { entry });
     }

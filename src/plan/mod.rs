@@ -28,7 +28,7 @@ mod graph;
 mod identity;
 mod reason;
 
-pub use assess::{Assessment, Entry, Plan, Selection, Verdict, assess, named};
+pub use assess::{Assessment, Entry, MissingData, Plan, Selection, Verdict, assess, assess_with, named};
 pub use graph::{Edge, Graph, Node, NodeId, PointNodes, Use};
 pub use identity::{DataIdentities, fingerprint};
 pub use reason::{Reason, flat, images, reasons};

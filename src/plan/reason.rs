@@ -58,6 +58,11 @@ pub enum Reason {
         /// The version now.
         to: u32,
     },
+    /// The images are not there yet, so nobody knows.
+    DataMissing {
+        /// The data set.
+        set: String,
+    },
     /// An input has other content than in the last run.
     InputChanged {
         /// The stage that gives it.
@@ -103,6 +108,7 @@ impl fmt::Display for Reason {
             Self::ImagesChanged { key, from, to } => write!(f, "data.{key} changed: {from} -> {to}"),
             Self::DataChanged => f.write_str("the data's files changed"),
             Self::KindChanged { from, to } => write!(f, "kind changed: {from} -> {to}"),
+            Self::DataMissing { set } => write!(f, "{set} is not here yet (`runner data fetch {set}`)"),
             Self::InputNew { stage } => write!(f, "input {stage} is new"),
             Self::InputLeft { stage } => write!(f, "needs {stage}, which is stale and not selected"),
             Self::VersionChanged { from, to } => {
