@@ -232,6 +232,8 @@ fn names_comments_order_paths_and_written_defaults_change_no_fingerprint() {
         pipeline.replace("\"small\"", "\"another\""),
         pipeline.replace("seed = 3", "seed = 3 # a comment"),
         pipeline.replace("epochs = 4", "  epochs   =   4\n\n"),
+        pipeline.replace("name = \"small\"", "name = \"small\"\ndescription = \"what it is for\""),
+        pipeline.replace("epochs = 4", "epochs = 4\ntimeout = \"3h\""),
         pipeline.replace("arch = \"vgg11\"\nwidth = 4", "width = 4\narch = \"vgg11\""),
         pipeline.replace("kind = \"sgd\", lr = 0.02", "lr = 2e-2, kind = \"sgd\""),
         pipeline

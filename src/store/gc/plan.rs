@@ -40,6 +40,8 @@ struct Planner<'a> {
     now: Timestamp,
     /// How many of the records that stay name an object.
     names: BTreeMap<ObjectHash, usize>,
+    /// When each pipeline last ran.
+    ran: BTreeMap<&'a str, Timestamp>,
     plan: GcPlan,
 }
 
@@ -59,7 +61,9 @@ impl<'a> Planner<'a> {
             before: bytes,
             after: bytes,
         };
-        Self { inventory, policy, now, names, plan }
+        let runs = inventory.runs.iter().rev();
+        let ran = runs.map(|(_, note)| (note.pipeline.as_str(), note.finished)).collect();
+        Self { inventory, policy, now, names, ran, plan }
     }
 
     fn plan(mut self) -> GcPlan {
@@ -122,10 +126,9 @@ impl<'a> Planner<'a> {
     /// Whether a pipeline went on running long after it last used what one of its stages was. A pipeline that rests forgets
     /// nothing.
     fn is_forgotten(&self, last: &Last) -> bool {
-        let runs = self.inventory.runs.iter().filter(|(_, note)| note.pipeline == last.pipeline);
         let used = self.inventory.work.get(&last.work).map_or(last.held.modified, |work| work.used);
-        let limit = used.checked_add(FORGOTTEN);
-        limit.is_ok_and(|limit| runs.map(|(_, note)| note.finished).max().is_some_and(|run| run > limit))
+        let ran = self.ran.get(last.pipeline.as_str());
+        ran.is_some_and(|ran| used.checked_add(FORGOTTEN).is_ok_and(|limit| *ran > limit))
     }
 
     fn is_older(&self, time: Timestamp, age: Duration) -> bool {
