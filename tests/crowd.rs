@@ -132,7 +132,7 @@ fn collections_killed_at_any_moment_beside_runners_leave_a_valid_cache() {
         let mut gc = runner(folder.path(), "c", &[&["cache", "gc"], arguments].concat());
         gc.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     };
-    let (mut killed, mut halfway) = (0, 0);
+    let mut killed = 0;
     for round in 0..kills(5) {
         rubbish(&cache, round);
         // It takes everything, also what the run beside it has just made.
@@ -144,15 +144,9 @@ fn collections_killed_at_any_moment_beside_runners_leave_a_valid_cache() {
         let output = run.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", text(&output).1);
         succeeds(folder.path(), "c", &["cache", "verify"]);
-        let left = files(&cache, "records").len();
-        halfway += u32::from(left % 60 > 6);
-        assert!(
-            stdout(folder.path(), "c", &["run", "p.toml"]).contains("6 from the cache") || {
-                succeeds(folder.path(), "c", &["run", "p.toml"]).contains("0 ran, 6 from the cache")
-            }
-        );
+        succeeds(folder.path(), "c", &["run", "p.toml", "--quiet"]);
+        assert!(succeeds(folder.path(), "c", &["run", "p.toml"]).contains("0 ran, 6 from the cache"));
     }
-    eprintln!("{killed} killed, {halfway} half-way");
     assert!(killed > 0, "every collection ended before it could be killed");
     succeeds(folder.path(), "c", &["cache", "gc", "--runs", "1"]);
     assert_eq!(objects(folder.path(), "c"), objects(folder.path(), "whole"));

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How quickly `runner cache verify` checks an object, beside `md5sum` on the same file.
 
-    python3 benches/peers/md5sum.py [--size MIB] [--rounds N] [--folder DIR]
+    python3 benches/peers/md5sum.py [--size MIB] [--rounds N] [--folder DIR] [--runner PATH]
 
 Both read the same file, in turn, from the memory of the system: the file is read once before. What is printed is the median of
 each, and their ratio. The folder is to have room for the file; /dev/shm leaves out the disk altogether.
@@ -14,12 +14,12 @@ def main():
     arguments.add_argument("--size", type=int, default=1536, help="MiB")
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--folder", help="where the file is put; a temporary folder without")
+    arguments.add_argument("--runner", type=pathlib.Path, help="the binary; it is built without")
     given = arguments.parse_args()
-    subprocess.run(["cargo", "build", "--release", "--quiet", "--locked"], check=True)
-    runner = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")).resolve() / "release" / "runner"
+    runner = given.runner or built()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         cache = pathlib.Path(folder)
-        verify = [runner, "cache", "verify", "--cache", cache]
+        verify = [runner.resolve(), "cache", "verify", "--cache", cache]
         # Its name is the hash of its content, which the first check tells.
         file = place(cache, "0" * 64)
         with open(file, "wb") as out:
@@ -38,6 +38,11 @@ def main():
     print(f"runner cache verify  {ours:6.3f} s  {given.size / ours / 1024:5.2f} GiB/s")
     print(f"md5sum               {theirs:6.3f} s  {given.size / theirs / 1024:5.2f} GiB/s")
     print(f"ratio                {theirs / ours:6.2f}")
+
+
+def built():
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--locked"], check=True)
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release" / "runner"
 
 
 def place(cache, name):
