@@ -152,8 +152,17 @@ pub fn text(found: &ResultsCompared) -> String {
         text += "  both are the same work\n";
     }
     text += &words("parameters that differ", &found.parameters);
+    let mut drawn: Vec<(String, Vec<&str>)> = Vec::new();
     for file in &found.files {
-        text += &structures(file);
+        let structure = structures(file);
+        // The outputs of one stage have one structure as a rule.
+        match drawn.iter_mut().find(|(known, _)| *known == structure) {
+            Some((_, names)) => names.push(&file.name),
+            None => drawn.push((structure, vec![&file.name])),
+        }
+    }
+    for (structure, names) in drawn.iter().filter(|(structure, _)| !structure.is_empty()) {
+        let _ = write!(text, "\n{} {}\n{structure}", paint(STAGE, "structure"), names.join(", "));
     }
     let differ: Vec<&Figures> =
         found.metrics.iter().filter(|pair| pair.a != pair.b || is_key(&pair.key)).collect();
@@ -246,7 +255,7 @@ fn structures(file: &FilePair) -> String {
             Cell::right(percent(kept as f64 / plain.max(1) as f64)),
         ]);
     }
-    let mut text = format!("\n{} {}\n{}", paint(STAGE, "structure"), file.name, columns(&rows));
+    let mut text = columns(&rows);
     if a.channels == b.channels {
         text += "  the same channels in every layer\n";
     } else {
@@ -269,10 +278,16 @@ fn tensor_words(file: &FilePair) -> String {
     let same = file.tensors.iter().filter(|pair| pair.same).count();
     let differ: Vec<&TensorPair> = file.tensors.iter().filter(|pair| !pair.same).collect();
     let mut text = title + &format!("  {same} the same, {} differ\n", differ.len());
+    // Of two structures nearly all shapes differ, which the structures say already.
+    let shapes = |pair: &&TensorPair| pair.a.is_some() && pair.b.is_some() && pair.a != pair.b;
+    let others = differ.iter().copied().filter(shapes).count();
+    let differ: Vec<&TensorPair> = differ.into_iter().filter(|pair| !shapes(pair)).collect();
+    if others > 0 {
+        let _ = writeln!(text, "  {others} of them have other shapes");
+    }
     let mut rows = Vec::new();
     for pair in differ.iter().take(LISTED) {
         let words = match (&pair.a, &pair.b, pair.max_difference) {
-            (Some(a), Some(b), _) if a != b => format!("{a} and {b}"),
             (Some(_), Some(_), Some(most)) => format!("by {} at most", number(most)),
             (Some(_), Some(_), None) => "by what is no number".to_owned(),
             (Some(_), None, _) => "only A has it".to_owned(),

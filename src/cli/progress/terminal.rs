@@ -147,8 +147,11 @@ impl Terminal {
 
     /// A running stage has ended, one way or the other.
     fn ended(&mut self, name: &str) {
-        if let Some(bar) = self.running.remove(name).and_then(|running| running.bar) {
-            bar.finish_and_clear();
+        let Some(bar) = self.running.remove(name).and_then(|running| running.bar) else { return };
+        if let Some(bars) = &self.bars {
+            // One that only finishes may stay on the screen when nothing is printed after it.
+            bars.suspend(|| bar.finish_and_clear());
+            bars.remove(&bar);
         }
     }
 }
@@ -242,9 +245,8 @@ impl Reporter for Terminal {
             Event::Warning { message } => self.line(&format!("  {} {message}", paint(STALE, "warning:"))),
             Event::StageInterrupted { .. } => self.ended(&name),
             Event::RunFinished { .. } => {
-                for (_, running) in std::mem::take(&mut self.running) {
-                    running.bar.iter().for_each(ProgressBar::finish_and_clear);
-                }
+                let names: Vec<String> = self.running.keys().cloned().collect();
+                names.iter().for_each(|name| self.ended(name));
             }
             Event::CheckpointSaved { .. } => {}
         }

@@ -95,7 +95,8 @@ fn cell(metric: Metric, mean: Mean) -> String {
 /// A difference in points of accuracy: `+0.52 [+0.11, +0.93]`.
 fn difference(row: &Row) -> String {
     let Some(found) = row.against_baseline else { return String::new() };
-    let points = |share: f64| format!("{:+.2}", 100.0 * share);
+    // Zero has no sign.
+    let points = |share: f64| format!("{:+.2}", 100.0 * share).replace("-0.00", "+0.00");
     let interval =
         found.interval.map_or(String::new(), |(low, high)| format!(" [{}, {}]", points(low), points(high)));
     // Fewer pairs than networks: some points have no baseline.

@@ -10,6 +10,11 @@ use crate::report::format::{plural, seconds};
 const LONGEST: usize = 40;
 /// Rows of running stages that are shown even where little else fits.
 const FEW: usize = 2;
+/// A bar of fewer columns says nothing.
+const SHORTEST: usize = 6;
+
+/// Rows for all else, where a picture is printed once.
+const ROOM: usize = 30;
 
 /// Text in a style, cut to a width.
 struct Line {
@@ -55,7 +60,8 @@ impl Line {
 
 /// The whole picture, as long as it is: for what is printed once.
 pub fn whole(view: &View, width: usize) -> String {
-    let lines = frame(view, width, usize::MAX);
+    // As many rows as there can be something to say in.
+    let lines = frame(view, width, ROOM + view.running.len() + view.stages.len());
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
@@ -95,7 +101,7 @@ pub fn frame(view: &View, width: usize, height: usize) -> Vec<String> {
         let rows = (left / 2).saturating_sub(1).max(1);
         block(points(&view.points, width, rows), &mut left);
     }
-    let room = left.saturating_sub(1).min(if height == usize::MAX { 6 } else { usize::MAX });
+    let room = left.saturating_sub(1);
     let news = view.news.len().saturating_sub(room);
     block(view.news[news..].iter().map(told).collect(), &mut left);
     lines.into_iter().take(height).map(|line| line.drawn(width)).collect()
@@ -167,32 +173,34 @@ fn bar(row: &Row, width: usize) -> Line {
         let epoch = row.running.epoch.as_ref().map(|record| format!("  epoch {} done", record.epoch));
         return line.plain(epoch.unwrap_or_default()).put(FAINT, format!("  {}", row.running.holder));
     };
-    let mut words = format!(
-        "  epoch {}/{}  loss {:.2}  {:.1}%",
-        progress.epoch,
-        progress.epochs,
-        progress.loss,
-        100.0 * progress.accuracy
-    );
-    let step = format!("  step {}/{}", progress.step, progress.steps);
-    let rate = format!("  {:.0} img/s", progress.images_per_second);
-    let holder = format!("  {}", row.running.holder);
-    // What fits, the more telling first.
-    let mut room = width.saturating_sub(line.length() + words.len() + left.len() + 2);
-    for word in [&rate, &step] {
-        if word.len() + 8 <= room {
-            words += word;
-            room -= word.len();
+    let words = [
+        format!("  epoch {}/{}", progress.epoch, progress.epochs),
+        format!("  loss {:.2}", progress.loss),
+        format!("  {:.1}%", 100.0 * progress.accuracy),
+        format!("  {:.0} img/s", progress.images_per_second),
+        format!("  step {}/{}", progress.step, progress.steps),
+        left,
+        format!("  {}", row.running.holder),
+    ];
+    // What fits beside a short bar, the more telling first; the last may do without a longer bar.
+    let mut room = width.saturating_sub(line.length() + 2);
+    let mut shown = [false; 7];
+    for (at, bar) in
+        [(0, 0), (5, SHORTEST), (1, SHORTEST), (2, SHORTEST), (3, SHORTEST), (4, SHORTEST), (6, 12)]
+    {
+        let length = words[at].chars().count();
+        if length + bar <= room {
+            shown[at] = true;
+            room -= length;
         }
     }
-    words += &left;
-    let who = if holder.len() + 12 <= room { holder } else { String::new() };
-    let length = room.saturating_sub(who.len()).min(LONGEST);
     let mut line = line.plain("  ");
-    if length >= 4 {
-        line.parts.extend(shares(progress.step as f64 / progress.steps.max(1) as f64, length));
+    if room >= SHORTEST {
+        line.parts.extend(shares(progress.step as f64 / progress.steps.max(1) as f64, room.min(LONGEST)));
     }
-    line.plain(words).put(FAINT, who)
+    let [holder, figures @ ..] =
+        [6, 0, 1, 2, 3, 4, 5].map(|at| if shown[at] { words[at].as_str() } else { "" });
+    line.plain(figures.concat()).put(FAINT, holder)
 }
 
 /// The stages of the file: of a pipeline with what they found, of a sweep with counts.
@@ -374,7 +382,8 @@ mod tests {
     #[test]
     fn no_picture_is_larger_than_its_terminal() {
         for view in [single(), sweep(27), sweep(10_000)] {
-            for (width, height) in [(80, 24), (200, 50), (40, 10), (20, 5), (5, 2), (1, 1), (80, 0)] {
+            for (width, height) in [(80, 24), (200, 50), (60, 14), (40, 10), (20, 5), (5, 2), (1, 1), (80, 0)]
+            {
                 let lines = stripped(&frame(&view, width, height));
                 assert!(lines.len() <= height, "{width}x{height}: {} lines", lines.len());
                 let longest = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
@@ -382,6 +391,19 @@ mod tests {
                 assert!(lines.iter().all(|line| !line.contains('\u{1b}')));
             }
         }
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_the_figures_go_before_the_name_and_the_epoch() {
+        let lines = stripped(&frame(&single(), 50, 24));
+        assert!(lines[3].contains("gate-train") && lines[3].contains("epoch 3/12"), "{}", lines[3]);
+        assert!(lines[3].contains("2 min 05 s left") && !lines[3].contains("img/s"), "{}", lines[3]);
+    }
+
+    #[test]
+    fn printed_once_it_is_as_long_as_it_must() {
+        let text = anstream::adapter::strip_str(&whole(&sweep(10_000), 80)).to_string();
+        assert!(text.lines().count() < 40, "{text}");
     }
 
     #[test]
