@@ -148,10 +148,11 @@ impl Terminal {
     /// A running stage has ended, one way or the other.
     fn ended(&mut self, name: &str) {
         let Some(bar) = self.running.remove(name).and_then(|running| running.bar) else { return };
+        bar.finish_and_clear();
         if let Some(bars) = &self.bars {
-            // One that only finishes may stay on the screen when nothing is printed after it.
-            bars.suspend(|| bar.finish_and_clear());
             bars.remove(&bar);
+            // One that only finishes may stay on the screen when nothing is printed after it; the others are drawn again.
+            let _ = bars.clear();
         }
     }
 }
