@@ -7,6 +7,7 @@ pub mod engine;
 pub mod fingerprint;
 pub mod network;
 pub mod ops;
+pub mod page;
 pub mod pipeline;
 pub mod plan;
 pub mod prune;

@@ -389,7 +389,7 @@ fn a_plan_of_a_sweep_is_told_in_numbers_that_add_up() {
 #[test]
 fn every_command_has_a_help_with_examples() {
     let here = Here::new();
-    for command in ["plan", "status", "log", "show", "run", "graph", "runs"] {
+    for command in ["plan", "status", "log", "show", "run", "graph", "runs", "report", "plot"] {
         let output = Command::new(assert_cmd::cargo::cargo_bin!("runner"))
             .args([command, "--help"])
             .env("NO_COLOR", "1")

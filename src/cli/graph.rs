@@ -9,7 +9,8 @@ use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::plan::headline;
 use super::style::{Cell, FAINT, REUSED, STAGE, STALE, columns};
-use crate::report::figures::{Stage, StageGraph};
+use crate::draw::Unit;
+use crate::report::figures::{Content, Stage, StageGraph};
 
 /// Show the stages, what they take from each other, and what is in the cache
 #[derive(Debug, Args)]
@@ -17,6 +18,7 @@ use crate::report::figures::{Stage, StageGraph};
   runner graph pipelines/quickstart.toml
   runner graph pipelines/quickstart.toml --over threshold-search.flops_ratio=0.3,0.5,0.7
   runner graph pipelines/quickstart.toml --format mermaid > graph.mmd
+  runner graph pipelines/quickstart.toml --format svg > graph.svg
 
 Of a sweep, a stage stands once, with the number of different pieces of work that its points need.
 GitHub and many editors draw the mermaid format where it stands in a ```mermaid block.")]
@@ -34,6 +36,7 @@ pub struct GraphArgs {
 enum Format {
     Text,
     Mermaid,
+    Svg,
 }
 
 /// Prints the graph.
@@ -47,6 +50,10 @@ pub fn run(args: &GraphArgs) -> Result<()> {
             say_all!("{}", text(&stages));
         }
         Format::Mermaid => say_all!("{}", mermaid(&stages)),
+        Format::Svg => {
+            let drawn = crate::draw::panels(&Content::Graph(StageGraph { stages }), 0.0);
+            drawn.iter().for_each(|panel| say_all!("{}", panel.file_svg(Unit::Pixels)));
+        }
     }
     Ok(())
 }

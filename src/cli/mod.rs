@@ -20,6 +20,7 @@ mod plan;
 mod plot;
 mod progress;
 mod repeat;
+mod report;
 mod run;
 mod runs;
 mod schema;
@@ -76,6 +77,8 @@ enum Command {
     Table(table::TableArgs),
     /// Compare two results, pipelines or runs
     Compare(compare::CompareArgs),
+    /// Write a report: one HTML file with every figure, table and where they come from
+    Report(report::ReportArgs),
     /// Write the figures as SVG, PNG and CSV
     Plot(plot::PlotArgs),
     /// List and download data sets
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Graph(args) => graph::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Compare(args) => compare::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Plot(args) => plot::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Data(args) => data::run(&args),
         Command::Runs(args) => runs::run(&args).map(|()| ExitCode::SUCCESS),

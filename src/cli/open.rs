@@ -15,6 +15,8 @@ use crate::store::{MANIFEST, RunRecord, Store};
 pub struct Opened {
     /// The pipeline's name.
     pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
     /// The identity of the file, under which its last runs are remembered.
     pub identity: String,
     /// Where the file is, and the changes to it.
@@ -78,7 +80,8 @@ impl Opened {
         let store = Store::open(&cache.cache)?;
         let data = DataIdentities::new(Some(store.data_memo()));
         let (name, file) = (loaded.name.clone(), loaded.text().to_owned());
-        Ok(Self { name, identity: identity()?, source, file, graph, store, data })
+        let (identity, description) = (identity()?, loaded.description.clone());
+        Ok(Self { name, description, identity, source, file, graph, store, data })
     }
 
     /// As [`Self::plan`], for a look ahead: images that are not there yet are a reason to run, not an error.

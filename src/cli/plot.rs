@@ -109,11 +109,16 @@ pub fn run(args: &PlotArgs) -> Result<()> {
     for (figure, content) in &found {
         match content {
             Ok(content) => written += files(args, *figure, content)?,
-            Err(why) => anstream::eprintln!("{}", paint(FAINT, format!("no figure {}: {why}", figure.name()))),
+            Err(why) => {
+                anstream::eprintln!("{}", paint(FAINT, format!("no figure {}: {why}", figure.name())))
+            }
         }
     }
     if written == 0 {
-        return Err(miette!(help = "`runner run` computes what the figures show", "there is nothing to draw"));
+        return Err(miette!(
+            help = "`runner run` computes what the figures show",
+            "there is nothing to draw"
+        ));
     }
     Ok(())
 }
@@ -137,7 +142,8 @@ fn files(args: &PlotArgs, figure: FigureId, content: &Content) -> Result<usize> 
                 ("svg", picture.file_svg(unit).into_bytes())
             }
             Format::Png => {
-                let png = picture.png().map_err(|error| miette!("{} cannot be drawn: {error}", figure.name()))?;
+                let png =
+                    picture.png().map_err(|error| miette!("{} cannot be drawn: {error}", figure.name()))?;
                 ("png", png)
             }
             Format::Csv => ("csv", content.csv().into_bytes()),

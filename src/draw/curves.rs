@@ -4,7 +4,7 @@ use kuva::plot::LineStyle;
 use kuva::plot::legend::LegendShape;
 use kuva::prelude::{LegendEntry, LinePlot, Plot};
 
-use super::chart::{Axes, around, chart};
+use super::chart::{Axes, Range, chart};
 use super::panel::Panel;
 use super::theme::series;
 use crate::report::Mean;
@@ -75,7 +75,8 @@ fn panel(curves: &[Curve], quantity: &Quantity, width: f64) -> Panel {
                     let value = (quantity.of_run)(record);
                     value.or((!validated).then_some((quantity.of_run_train)(record)))
                 };
-                let points = run.iter().filter_map(|record| Some((record.epoch as f64, of_run(record)? * scale)));
+                let points =
+                    run.iter().filter_map(|record| Some((record.epoch as f64, of_run(record)? * scale)));
                 add(points.filter(finite).collect(), 0.6, LineStyle::Solid);
             }
         }
@@ -99,21 +100,25 @@ fn panel(curves: &[Curve], quantity: &Quantity, width: f64) -> Panel {
             }
         }
     }
-    let last = curves.iter().flat_map(|curve| &curve.runs).flat_map(|(_, run)| run).map(|record| record.epoch).max();
+    let last =
+        curves.iter().flat_map(|curve| &curve.runs).flat_map(|(_, run)| run).map(|record| record.epoch).max();
     let limits = if quantity.percent { (0.0, 100.0) } else { (f64::NEG_INFINITY, f64::INFINITY) };
     let stage = curves.first().map_or("", |curve| &curve.stage);
-    chart(plots, Axes {
-        title: format!("{stage}: {}", quantity.name),
-        x: "epoch",
-        y: quantity.axis,
-        size: (width, (width * 0.6).clamp(190.0, 300.0)),
-        // A single epoch needs some width to stand in.
-        x_range: Some((if last == Some(1) { 0.0 } else { 1.0 }, last.unwrap_or(1).max(2) as f64)),
-        y_range: around(heights.into_iter(), limits),
-        percent: (false, quantity.percent),
-        lines: vec![],
-        legend,
-    })
+    chart(
+        plots,
+        Axes {
+            title: format!("{stage}: {}", quantity.name),
+            x: "epoch",
+            y: quantity.axis,
+            size: (width, (width * 0.74).clamp(230.0, 340.0)),
+            // A single epoch needs some width to stand in.
+            x_range: Range::whole(if last == Some(1) { 0 } else { 1 }, last.unwrap_or(1)),
+            y_range: Range::around(heights.into_iter(), limits),
+            percent: (false, quantity.percent),
+            lines: vec![],
+            legend,
+        },
+    )
 }
 
 fn finite(point: &(f64, f64)) -> bool {

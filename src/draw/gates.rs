@@ -3,11 +3,11 @@
 use kuva::plot::legend::LegendShape;
 use kuva::prelude::{Histogram as Bars, LegendEntry, Plot, ReferenceLine};
 
-use super::chart::{Axes, chart};
+use super::chart::{Axes, Range, chart};
 use super::panel::Panel;
 use super::theme::series;
 use crate::report::figures::{Gates, Histogram, label};
-use crate::report::format::{number, percent};
+use crate::report::format::number;
 
 /// So many thresholds are drawn; those between are left out.
 const CUTS: usize = 5;
@@ -28,7 +28,8 @@ fn panel(found: &Histogram, width: f64) -> Panel {
         let (colour, dash) = (series(at + 1), ["", "6 3", "2 2", "8 3 2 3", "10 4"][at % CUTS]);
         let line = ReferenceLine::vertical(cut.value).with_color(colour).with_stroke_width(1.8);
         lines.push(line.with_dasharray(dash));
-        let wanted = cut.wanted.map_or(cut.search.clone(), |wanted| format!("{} of FLOPs", percent(wanted)));
+        let wanted =
+            cut.wanted.map_or(cut.search.clone(), |wanted| format!("{}% of FLOPs", number(100.0 * wanted)));
         legend.push(LegendEntry {
             label: format!("{wanted}: {}", number(cut.value)),
             color: colour.to_owned(),
@@ -37,22 +38,20 @@ fn panel(found: &Histogram, width: f64) -> Panel {
         });
     }
     let title = format!("{} {}", found.source, label::words(&found.label));
-    let ends = found.edges.first().zip(found.edges.last()).map(|(low, high)| (*low, *high));
-    let reach = found.thresholds.iter().map(|cut| cut.value);
-    let x_range = ends.map(|(low, high)| {
-        (reach.clone().fold(low, f64::min), reach.fold(high, f64::max))
-    });
+    let reach = found.edges.iter().copied().chain(found.thresholds.iter().map(|cut| cut.value));
     let highest = found.counts.iter().copied().max().unwrap_or(0).max(1) as f64;
-    chart(vec![Plot::from(bars)], Axes {
-        title: title.trim_end().to_owned(),
-        x: "score of a channel",
-        y: "channels",
-        size: (width, (width * 0.55).clamp(180.0, 280.0)),
-        x_range,
-        y_range: Some((0.0, highest * 1.05)),
-        percent: (false, false),
-        lines,
-        legend,
-    })
+    chart(
+        vec![Plot::from(bars)],
+        Axes {
+            title: title.trim_end().to_owned(),
+            x: "score of a channel",
+            y: "channels",
+            size: (width, (width * 0.7).clamp(220.0, 320.0)),
+            x_range: Range::around(reach, (f64::NEG_INFINITY, f64::INFINITY)),
+            y_range: Range::around([0.0, highest].into_iter(), (0.0, f64::INFINITY)),
+            percent: (false, false),
+            lines,
+            legend,
+        },
+    )
 }
-

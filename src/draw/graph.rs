@@ -64,8 +64,11 @@ fn roles(stage: &Stage, giver: &str) -> String {
     roles.join(", ")
 }
 
+/// The kind, where the name is another and both fit, and how the stage stands.
 fn below(stage: &Stage) -> String {
-    if stage.kind == stage.name { stage.state() } else { format!("{} · {}", stage.kind, stage.state()) }
+    let both = format!("{} · {}", stage.kind, stage.state());
+    let fits = measure(&both, SMALL) + 20.0 <= WIDEST;
+    if stage.kind != stage.name && fits { both } else { stage.state() }
 }
 
 fn boxed(stage: &Stage, scene: &mut kuva::render::render::Scene, x: f64, y: f64, wide: f64) {
@@ -87,7 +90,15 @@ fn rounded(x: f64, y: f64, wide: f64, high: f64) -> String {
     let (right, bottom) = (x + wide, y + high);
     format!(
         "M{} {y} L{} {y} A{R} {R} 0 0 1 {right} {} L{right} {} A{R} {R} 0 0 1 {} {bottom} L{} {bottom} A{R} {R} 0 0 1 {x} {} L{x} {} A{R} {R} 0 0 1 {} {y} Z",
-        x + R, right - R, y + R, bottom - R, right - R, x + R, bottom - R, y + R, x + R
+        x + R,
+        right - R,
+        y + R,
+        bottom - R,
+        right - R,
+        x + R,
+        bottom - R,
+        y + R,
+        x + R
     )
 }
 
@@ -107,7 +118,13 @@ fn curve(route: &[f64], first: usize, top: &dyn Fn(usize) -> f64) -> String {
     path
 }
 
-fn stroke(d: String, fill: &str, stroke: &str, stroke_width: f64, stroke_dasharray: Option<String>) -> Primitive {
+fn stroke(
+    d: String,
+    fill: &str,
+    stroke: &str,
+    stroke_width: f64,
+    stroke_dasharray: Option<String>,
+) -> Primitive {
     Primitive::Path(Box::new(PathData {
         d,
         fill: Some(Color::from(fill)),

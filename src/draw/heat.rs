@@ -50,13 +50,15 @@ pub fn panel(heat: &Heat, width: f64) -> Panel {
     let left = longest.min(width * 0.45) + 10.0 + down;
     let count = heat.columns.len().max(1) as f64;
     let across = ((width - left - 8.0) / count).max(4.0);
-    let (across, high) = if heat.square { (across.min(34.0), across.min(34.0)) } else { (across.min(60.0), 18.0) };
+    let (across, high) =
+        if heat.square { (across.min(34.0), across.min(34.0)) } else { (across.min(60.0), 18.0) };
     let top = 48.0;
     let bottom = top + high * heat.rows.len() as f64;
     let mut scene = canvas(width, bottom + 22.0);
     let title = fit(&heat.title, HEAD, width - 16.0);
     scene.add(words(width / 2.0, 18.0, &title, HEAD, TextAnchor::Middle, TEXT.light));
-    let middle = left + across * count / 2.0;
+    let half = measure(&heat.across, SMALL) / 2.0 + 2.0;
+    let middle = (left + across * count / 2.0).min(width - half).max(half);
     scene.add(words(middle, bottom + 15.0, &heat.across, SMALL, TextAnchor::Middle, FAINT.light));
     if down > 0.0 {
         scene.add(Primitive::Text {
@@ -115,5 +117,14 @@ pub fn words(x: f64, y: f64, text: &str, size: u32, anchor: TextAnchor, ink: &st
 
 /// A filled rectangle.
 pub fn rectangle(x: f64, y: f64, width: f64, height: f64, fill: &str) -> Primitive {
-    Primitive::Rect { x, y, width, height, fill: Color::from(fill), stroke: None, stroke_width: None, opacity: None }
+    Primitive::Rect {
+        x,
+        y,
+        width,
+        height,
+        fill: Color::from(fill),
+        stroke: None,
+        stroke_width: None,
+        opacity: None,
+    }
 }

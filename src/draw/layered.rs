@@ -93,7 +93,8 @@ fn order(vertices: &[Vertex], rows: &mut Vec<Vec<usize>>) {
     for round in 0..ROUNDS {
         let down = round % 2 == 0;
         let mut positions = positions(vertices.len(), rows);
-        let turns: Vec<usize> = if down { (0..rows.len()).collect() } else { (0..rows.len()).rev().collect() };
+        let turns: Vec<usize> =
+            if down { (0..rows.len()).collect() } else { (0..rows.len()).rev().collect() };
         for row in turns {
             let middle = |at: usize| {
                 let near = if down { &vertices[at].above } else { &vertices[at].below };
@@ -147,16 +148,24 @@ fn place(vertices: &mut [Vertex], rows: &[Vec<usize>]) {
             x += vertices[*at].width + GAP;
         }
     }
-    for round in 0..ROUNDS {
+    for round in 0..5 * ROUNDS {
         let down = round % 2 == 0;
-        let turns: Vec<usize> = if down { (0..rows.len()).collect() } else { (0..rows.len()).rev().collect() };
+        let turns: Vec<usize> =
+            if down { (0..rows.len()).collect() } else { (0..rows.len()).rev().collect() };
         for row in turns.into_iter().map(|row| &rows[row]) {
+            // At first towards one side, which moves whole branches; then to the middle of both, which settles them.
+            let settling = round >= 2 * ROUNDS;
             let wanted: Vec<f64> = row
                 .iter()
                 .map(|at| {
-                    let near = if down { &vertices[*at].above } else { &vertices[*at].below };
-                    let sum: f64 = near.iter().map(|other| vertices[*other].x).sum();
-                    if near.is_empty() { vertices[*at].x } else { sum / near.len() as f64 }
+                    let (above, below) = (&vertices[*at].above, &vertices[*at].below);
+                    let near = above
+                        .iter()
+                        .filter(|_| settling || down)
+                        .chain(below.iter().filter(|_| settling || !down));
+                    let (count, sum) =
+                        near.fold((0, 0.0), |(count, sum), other| (count + 1, sum + vertices[*other].x));
+                    if count == 0 { vertices[*at].x } else { sum / f64::from(count) }
                 })
                 .collect();
             let widths: Vec<f64> = row.iter().map(|at| vertices[*at].width).collect();

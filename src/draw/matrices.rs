@@ -18,11 +18,10 @@ fn of_search(structures: &[Structure]) -> Heat {
     let shown = &structures[..structures.len().min(ROWS)];
     let name = shown.first().map_or("", |first| first.search.as_str());
     let layers = shown.iter().map(|one| one.kept.len()).max().unwrap_or(0);
-    let keys: Vec<String> = shown.first().map_or(vec![], |one| {
-        label::short(&one.label).into_iter().map(|(key, _)| key).collect()
-    });
+    let keys: Vec<String> =
+        shown.first().map_or(vec![], |one| terms(one).into_iter().map(|(key, _)| key).collect());
     let row = |one: &Structure| {
-        let values: Vec<String> = label::short(&one.label).into_iter().map(|(_, value)| value).collect();
+        let values: Vec<String> = terms(one).into_iter().map(|(_, value)| value).collect();
         if values.is_empty() { "kept".to_owned() } else { values.join(", ") }
     };
     let cells = |one: &Structure| {
@@ -34,13 +33,16 @@ fn of_search(structures: &[Structure]) -> Heat {
             Cell {
                 value: Some(shares[layer]),
                 text: format!("{share:.0}"),
-                tip: format!("{words} layer {}: {kept} of {full} channels, {share:.1}%", layer + 1).trim_start().to_owned(),
+                tip: format!("{words} layer {}: {kept} of {full} channels, {share:.1}%", layer + 1)
+                    .trim_start()
+                    .to_owned(),
             }
         };
         (0..one.kept.len()).map(cell).collect()
     };
     let left_out = structures.len() - shown.len();
-    let more = if left_out > 0 { format!(" (the first {ROWS} of {})", structures.len()) } else { String::new() };
+    let more =
+        if left_out > 0 { format!(" (the first {ROWS} of {})", structures.len()) } else { String::new() };
     Heat {
         title: format!("{name}: % of channels kept{more}"),
         across: "convolution".to_owned(),
@@ -53,6 +55,13 @@ fn of_search(structures: &[Structure]) -> Heat {
     }
 }
 
+/// The label of a structure, its seeds last.
+fn terms(one: &Structure) -> label::Label {
+    let mut terms = label::short(&label::without_seeds(&one.label));
+    terms.extend(label::short(&label::seeds(&one.label)));
+    terms
+}
+
 /// A matrix for each budget.
 pub fn similarity(found: &Similarity, width: f64) -> Vec<Panel> {
     found.matrices.iter().map(|matrix| panel(&of_budget(matrix), width)).collect()
@@ -60,17 +69,21 @@ pub fn similarity(found: &Similarity, width: f64) -> Vec<Panel> {
 
 fn of_budget(matrix: &Correlations) -> Heat {
     let shown = matrix.structures.len().min(ROWS);
-    let name = |at: usize| &matrix.structures[at];
+    let start = shared_start(&matrix.structures);
+    let name = |at: usize| &matrix.structures[at][start..];
     let cell = |row: usize, column: usize| {
         let value = matrix.values[row][column];
-        let text = value.map_or("–".to_owned(), |value| format!("{value:.2}").replace("0.", ".").replace("-.00", ".00"));
+        let text = value.map_or("–".to_owned(), |value| {
+            // Without the nought before the point three more digits fit into a cell.
+            format!("{value:.2}").replace("0.", ".").replace("-.00", ".00")
+        });
         let words = value.map_or("not defined".to_owned(), |value| format!("{value:.3}"));
         Cell { value, text, tip: format!("{} and {}: {words}", name(row), name(column)) }
     };
     let more = if shown < matrix.structures.len() { format!(" (the first {ROWS})") } else { String::new() };
     Heat {
         title: format!("Correlation at {}{more}", matrix.name),
-        across: "structure, numbered as the rows are".to_owned(),
+        across: "numbered as the rows".to_owned(),
         down: String::new(),
         columns: (1..=shown).map(|at| at.to_string()).collect(),
         rows: (0..shown).map(|at| format!("{}  {}", name(at), at + 1)).collect(),
@@ -78,6 +91,13 @@ fn of_budget(matrix: &Correlations) -> Heat {
         scale: Scale::Diverging,
         square: true,
     }
+}
+
+/// How long a beginning all names share, up to a dash: `search-` of `search-gates` and `search-l1`.
+fn shared_start(names: &[String]) -> usize {
+    let Some((first, others)) = names.split_first() else { return 0 };
+    let ends = first.char_indices().filter(|(_, c)| *c == '-').map(|(at, _)| at + 1);
+    ends.filter(|end| others.iter().all(|other| other.starts_with(&first[..*end]))).last().unwrap_or(0)
 }
 
 /// A matrix for each network.
@@ -99,7 +119,10 @@ fn of_network(matrix: &Matrix) -> Heat {
     let classes = matrix.counts.len();
     let of = if matrix.n > 1 { format!(" ({})", plural(matrix.n, "seed")) } else { String::new() };
     Heat {
-        title: format!("{} {}{of}", matrix.network, label::words(&matrix.label)).replace("  ", " ").trim_end().to_owned(),
+        title: format!("{} {}{of}", matrix.network, label::words(&matrix.label))
+            .replace("  ", " ")
+            .trim_end()
+            .to_owned(),
         across: "predicted class".to_owned(),
         down: "true class".to_owned(),
         columns: (0..classes).map(|class| class.to_string()).collect(),
@@ -107,5 +130,19 @@ fn of_network(matrix: &Matrix) -> Heat {
         cells: (0..classes).map(|truth| (0..classes).map(|class| cell(truth, class)).collect()).collect(),
         scale: Scale::Sequential,
         square: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_all_names_begin_with_is_left_out() {
+        let start =
+            |names: &[&str]| shared_start(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+        assert_eq!(start(&["search-gates seed=1", "search-l1 seed=1"]), 7);
+        assert_eq!(start(&["threshold-search seed=1", "other seed=1"]), 0);
+        assert_eq!(start(&[]), 0);
     }
 }

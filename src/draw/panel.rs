@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use kuva::RasterBackend;
 use kuva::backend::svg::SvgBackend;
 use kuva::render::render::{Primitive, Scene};
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg::{Options, Tree};
 
 use super::theme::TEXT;
 
@@ -37,11 +38,9 @@ pub fn canvas(width: f64, height: f64) -> Scene {
 }
 
 impl Panel {
-    /// A picture of what `title` says.
+    /// A picture of what `title` says. Its ground, its fonts and the colour of its words are those of all pictures.
     pub fn new(title: impl Into<String>, mut scene: Scene) -> Self {
         scene.background_color = None;
-        scene.text_color = Some(TEXT.light.to_owned());
-        scene.font_family = Some(FONTS.to_owned());
         for element in &mut scene.elements {
             // The library would read what stands between two dollars as mathematics.
             if let Primitive::Text { content, .. } = element {
@@ -101,16 +100,20 @@ impl Panel {
         svg
     }
 
-    /// As a PNG file on white, of two pixels for each one of the picture.
+    /// As a PNG file on white, of two pixels for each one of the picture. It has a font of its own, so that it is the same on
+    /// every machine.
     ///
     /// # Errors
-    /// A picture that is too large.
+    /// A picture that is too large, in words.
     pub fn png(&self) -> Result<Vec<u8>, String> {
-        let mut scene = canvas(self.scene.width, self.scene.height);
-        scene.background_color = Some("#ffffff".to_owned());
-        scene.text_color = Some(TEXT.light.to_owned());
-        scene.elements = self.scene.elements.clone();
-        RasterBackend::new().with_scale(PNG_SCALE).render_scene(&scene)
+        let mut options = Options { font_family: "DejaVu Sans".to_owned(), ..Options::default() };
+        options.fontdb_mut().load_font_data(dejavu::sans::regular().to_vec());
+        let tree =
+            Tree::from_str(&self.file_svg(Unit::Pixels), &options).map_err(|error| error.to_string())?;
+        let size = tree.size().to_int_size().scale_by(PNG_SCALE).ok_or("it is too large")?;
+        let mut image = Pixmap::new(size.width(), size.height()).ok_or("it is too large")?;
+        resvg::render(&tree, Transform::from_scale(PNG_SCALE, PNG_SCALE), &mut image.as_mut());
+        image.encode_png().map_err(|error| error.to_string())
     }
 }
 
@@ -122,18 +125,15 @@ fn escaped(text: &str) -> String {
 pub fn grid(title: &str, panels: Vec<Panel>, columns: usize) -> Panel {
     const GAP: f64 = 16.0;
     let columns = columns.clamp(1, panels.len().max(1));
-    let mut panels = panels;
-    if panels.len() == 1 {
-        if let Some(one) = panels.pop() {
-            return one;
-        }
-    }
     let across = panels.iter().map(|panel| panel.size().0).fold(0.0, f64::max);
-    let rows: Vec<f64> =
-        panels.chunks(columns).map(|row| row.iter().map(|panel| panel.size().1).fold(0.0, f64::max)).collect();
+    let rows: Vec<f64> = panels
+        .chunks(columns)
+        .map(|row| row.iter().map(|panel| panel.size().1).fold(0.0, f64::max))
+        .collect();
     let width = (across + GAP) * columns as f64 - GAP;
     let mut scene = canvas(width, rows.iter().map(|height| height + GAP).sum::<f64>() - GAP);
-    let tops: Vec<f64> = rows.iter().scan(0.0, |top, height| Some(std::mem::replace(top, *top + height + GAP))).collect();
+    let tops: Vec<f64> =
+        rows.iter().scan(0.0, |top, height| Some(std::mem::replace(top, *top + height + GAP))).collect();
     for (at, panel) in panels.into_iter().enumerate() {
         let (x, y) = ((across + GAP) * (at % columns) as f64, tops[at / columns]);
         let transform = Some(format!("translate({x},{y})"));
@@ -142,17 +142,5 @@ pub fn grid(title: &str, panels: Vec<Panel>, columns: usize) -> Panel {
         scene.elements.extend(panel.scene.elements);
         scene.add(Primitive::GroupEnd);
     }
-    Panel { title: title.to_owned(), ..Panel::new("", scene_unescaped(scene)) }
-}
-
-/// The words of panels are escaped already, and [`Panel::new`] would escape them again.
-fn scene_unescaped(mut scene: Scene) -> Scene {
-    for element in &mut scene.elements {
-        if let Primitive::Text { content, .. } = element {
-            if content.contains('$') {
-                *content = content.replace("\\$", "$");
-            }
-        }
-    }
-    scene
+    Panel { title: title.to_owned(), scene }
 }

@@ -4,7 +4,7 @@ use kuva::plot::LineStyle;
 use kuva::plot::legend::LegendShape;
 use kuva::prelude::{LegendEntry, LinePlot, Plot, ReferenceLine, ScatterPlot};
 
-use super::chart::{Axes, around, chart};
+use super::chart::{Axes, Range, chart};
 use super::panel::Panel;
 use super::theme::{BAND, FAINT, line, mark, series};
 use crate::report::figures::{Pareto, ParetoPoint, label};
@@ -31,7 +31,8 @@ pub fn panel(found: &Pareto, width: f64) -> Panel {
         let curve = LinePlot::new().with_data(points.clone()).with_color(colour).with_stroke_width(1.6);
         plots.push(curve.with_line_style(line(at)).into());
         let tips = own.iter().map(|point| tip(point));
-        let marks = ScatterPlot::new().with_data(points).with_color(colour).with_size(4.0).with_marker(mark(at));
+        let marks =
+            ScatterPlot::new().with_data(points).with_color(colour).with_size(4.0).with_marker(mark(at));
         let marks = if bars.iter().any(|bar| *bar > 0.0) { marks.with_y_err(bars) } else { marks };
         // A spread of the cost that cannot be seen only clutters.
         let marks = if across.iter().any(|bar| *bar > 0.2) { marks.with_x_err(across) } else { marks };
@@ -63,17 +64,20 @@ pub fn panel(found: &Pareto, width: f64) -> Panel {
         [middle - spread(point), middle + spread(point)]
     });
     let widths = found.points.iter().map(|point| place(point).0);
-    chart(plots, Axes {
-        title: "Test accuracy against FLOPs".to_owned(),
-        x: "FLOPs, of the plain network's",
-        y: "test accuracy",
-        size: (width, (width * 0.72).clamp(220.0, 380.0)),
-        x_range: around(widths, (0.0, f64::INFINITY)),
-        y_range: around(heights, (0.0, 102.0)),
-        percent: (true, true),
-        lines,
-        legend,
-    })
+    chart(
+        plots,
+        Axes {
+            title: "Test accuracy against FLOPs".to_owned(),
+            x: "FLOPs, as a share of the plain network's",
+            y: "test accuracy",
+            size: (width, (width * 0.78).clamp(250.0, 420.0)),
+            x_range: Range::around(widths, (0.0, f64::INFINITY)),
+            y_range: Range::around(heights, (0.0, 100.0)),
+            percent: (true, true),
+            lines,
+            legend,
+        },
+    )
 }
 
 fn tip(point: &ParetoPoint) -> String {

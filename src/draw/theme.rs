@@ -36,7 +36,7 @@ pub const CACHED: [Ink; 2] = [ink("#dceefa", "#17364d"), ink("#0b6aa8", "#63b3e8
 /// A stage that would run: its box and its frame.
 pub const STALE: [Ink; 2] = [ink("#fdeecf", "#45340f"), ink("#a86f00", "#e2b04a")];
 /// Words on a pale and on a strong cell of a matrix.
-pub const CELL_TEXT: [Ink; 2] = [ink("#14212e", "#e9f0f7"), ink("#fdfefe", "#0b1622")];
+pub const CELL_TEXT: [Ink; 2] = [ink("#05080c", "#f4f9fe"), ink("#fefefe", "#02060b")];
 /// A cell without a value.
 pub const NO_CELL: Ink = ink("#f1f2f4", "#262c35");
 
@@ -97,19 +97,29 @@ pub enum Scale {
 
 type Rgb = [f64; 3];
 
-const PALE: [Rgb; 2] = [[243.0, 246.0, 250.0], [30.0, 38.0, 49.0]];
-const BLUE: [Rgb; 2] = [[8.0, 58.0, 112.0], [155.0, 211.0, 255.0]];
-const ORANGE: [Rgb; 2] = [[140.0, 60.0, 2.0], [255.0, 190.0, 120.0]];
+/// A pale colour, one half way and the strong one, each on white and on dark.
+type Ramp = [[Rgb; 3]; 2];
 
-fn shade(step: usize, strong: [Rgb; 2], dark: bool) -> String {
-    let (from, to) = (PALE[usize::from(dark)], strong[usize::from(dark)]);
+const BLUE: Ramp = [
+    [[243.0, 246.0, 250.0], [117.0, 176.0, 220.0], [8.0, 54.0, 110.0]],
+    [[30.0, 38.0, 49.0], [44.0, 110.0, 166.0], [178.0, 222.0, 255.0]],
+];
+const ORANGE: Ramp = [
+    [[243.0, 246.0, 250.0], [236.0, 158.0, 92.0], [122.0, 48.0, 0.0]],
+    [[30.0, 38.0, 49.0], [160.0, 84.0, 24.0], [255.0, 208.0, 160.0]],
+];
+
+fn shade(step: usize, ramp: Ramp, dark: bool) -> String {
+    let [pale, middle, strong] = ramp[usize::from(dark)];
     let share = step as f64 / STEPS as f64;
+    let (from, to, share) =
+        if share <= 0.5 { (pale, middle, 2.0 * share) } else { (middle, strong, 2.0 * share - 1.0) };
     let part = |at: usize| (from[at] + (to[at] - from[at]) * share).round() as u8;
     format!("#{:02x}{:02x}{:02x}", part(0), part(1), part(2))
 }
 
 impl Scale {
-    fn step(self, value: f64) -> (usize, [Rgb; 2]) {
+    fn step(self, value: f64) -> (usize, Ramp) {
         let strong = if self == Self::Diverging && value < 0.0 { ORANGE } else { BLUE };
         ((value.abs().clamp(0.0, 1.0) * STEPS as f64).round() as usize, strong)
     }

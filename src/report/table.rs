@@ -1,6 +1,7 @@
 //! The table of a study: a row for each network of each point, over seeds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -210,6 +211,15 @@ pub enum Baseline {
         /// Its value there.
         value: String,
     },
+}
+
+impl fmt::Display for Baseline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stage(name) => f.write_str(name),
+            Self::Value { value, .. } => f.write_str(value),
+        }
+    }
 }
 
 impl Baseline {

@@ -72,7 +72,10 @@ impl Store {
             }
         }
         let mut draft = self.draft_object(&path)?;
-        draft.write(content).and_then(|()| draft.keep(&path, Care::Forever)).map_err(StoreError::io("write", &path))?;
+        draft
+            .write(content)
+            .and_then(|()| draft.keep(&path, Care::Forever))
+            .map_err(StoreError::io("write", &path))?;
         Ok(hash)
     }
 

@@ -174,7 +174,7 @@ fn axis(text: &str, axes: &[String]) -> Result<String> {
 }
 
 /// What the rows are compared with; what has no network would leave them all without a difference.
-fn baseline(text: &str, axes: &[String], found: &[Observation]) -> Result<Baseline> {
+pub fn baseline(text: &str, axes: &[String], found: &[Observation]) -> Result<Baseline> {
     if let Some((key, value)) = text.split_once('=') {
         let (key, value) = (axis(key.trim(), axes)?, value.trim().to_owned());
         let at = |other: &&Observation| other.label.iter().any(|(own, at)| *own == key && *at == value);

@@ -50,16 +50,17 @@ impl Channels {
     /// # Errors
     /// No search has run.
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
-        let mut structures: Vec<Structure> = study.searched().filter_map(|found| Structure::of(&found)).collect();
+        let mut structures: Vec<Structure> =
+            study.searched().filter_map(|found| Structure::of(&found)).collect();
         if structures.is_empty() {
             return Err(Absent::new("no search for channels has run yet"));
         }
         let names: Vec<String> = structures.iter().map(|one| one.search.clone()).collect();
         let place = |name: &str| names.iter().position(|other| other == name);
         structures.sort_by(|a, b| {
-            place(&a.search).cmp(&place(&b.search)).then_with(|| {
-                a.wanted.unwrap_or(0.0).total_cmp(&b.wanted.unwrap_or(0.0))
-            })
+            place(&a.search)
+                .cmp(&place(&b.search))
+                .then_with(|| a.wanted.unwrap_or(0.0).total_cmp(&b.wanted.unwrap_or(0.0)))
         });
         Ok(Self { structures })
     }

@@ -42,20 +42,24 @@ impl Curve {
     /// The means of every epoch.
     pub fn means(&self) -> Vec<EpochMeans> {
         let epochs = self.runs.iter().flat_map(|(_, run)| run).map(|record| record.epoch).max().unwrap_or(0);
-        (1..=epochs).map(|epoch| {
-            let here = || self.runs.iter().filter_map(|(_, run)| run.iter().find(|record| record.epoch == epoch));
-            let mean = |value: fn(&EpochRecord) -> Option<f64>| {
-                let finite = |value: &f64| value.is_finite();
-                Mean::of(&here().filter_map(value).filter(finite).collect::<Vec<_>>())
-            };
-            EpochMeans {
-                epoch,
-                train_loss: mean(|record| Some(record.train_loss)),
-                train_accuracy: mean(|record| Some(record.train_accuracy)),
-                validation_loss: mean(|record| record.validation_loss),
-                validation_accuracy: mean(|record| record.validation_accuracy),
-            }
-        }).collect()
+        (1..=epochs)
+            .map(|epoch| {
+                let here = || {
+                    self.runs.iter().filter_map(|(_, run)| run.iter().find(|record| record.epoch == epoch))
+                };
+                let mean = |value: fn(&EpochRecord) -> Option<f64>| {
+                    let finite = |value: &f64| value.is_finite();
+                    Mean::of(&here().filter_map(value).filter(finite).collect::<Vec<_>>())
+                };
+                EpochMeans {
+                    epoch,
+                    train_loss: mean(|record| Some(record.train_loss)),
+                    train_accuracy: mean(|record| Some(record.train_accuracy)),
+                    validation_loss: mean(|record| record.validation_loss),
+                    validation_accuracy: mean(|record| record.validation_accuracy),
+                }
+            })
+            .collect()
     }
 }
 
@@ -67,8 +71,11 @@ impl Curves {
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
         let mut curves: Vec<Curve> = Vec::new();
         for (id, record) in study.records() {
-            let history = record.metrics.get("history").cloned().map(serde_json::from_value::<Vec<EpochRecord>>);
-            let Some(Ok(history)) = history.filter(|read| read.as_ref().is_ok_and(|epochs| !epochs.is_empty())) else {
+            let history =
+                record.metrics.get("history").cloned().map(serde_json::from_value::<Vec<EpochRecord>>);
+            let Some(Ok(history)) =
+                history.filter(|read| read.as_ref().is_ok_and(|epochs| !epochs.is_empty()))
+            else {
                 continue;
             };
             let whole = study.graph.common_label(id);
@@ -114,8 +121,19 @@ impl Curves {
                 })
             })
         });
-        let head = ["stage", "point", "seed", "epoch", "train_loss", "train_accuracy", "validation_loss",
-            "validation_accuracy", "gates_open", "mean_gate", "lr"];
+        let head = [
+            "stage",
+            "point",
+            "seed",
+            "epoch",
+            "train_loss",
+            "train_accuracy",
+            "validation_loss",
+            "validation_accuracy",
+            "gates_open",
+            "mean_gate",
+            "lr",
+        ];
         sheet(&head, rows)
     }
 }

@@ -65,7 +65,13 @@ impl Gates {
             return Err(Absent::new("no search for channels has run yet"));
         }
         sources.sort_by_key(|(id, _, _)| study.graph.node(*id).name.clone());
-        let order: Vec<&str> = study.graph.points.iter().flat_map(|point| &point.stages).map(|(name, _)| name.as_str()).collect();
+        let order: Vec<&str> = study
+            .graph
+            .points
+            .iter()
+            .flat_map(|point| &point.stages)
+            .map(|(name, _)| name.as_str())
+            .collect();
         sources.sort_by_key(|(id, _, _)| order.iter().position(|name| *name == study.graph.node(*id).name));
         let mut found = Self { histograms: Vec::new(), unread: Vec::new() };
         for (id, output, mut thresholds) in sources {
@@ -99,7 +105,11 @@ impl Gates {
             });
             let cuts = one.thresholds.iter().map(move |cut| {
                 let value = cut.value.to_string();
-                start.iter().cloned().chain([cut.search.clone(), value.clone(), value, String::new()]).collect()
+                start
+                    .iter()
+                    .cloned()
+                    .chain([cut.search.clone(), value.clone(), value, String::new()])
+                    .collect()
             });
             bars.chain(cuts)
         });

@@ -142,7 +142,9 @@ impl FigureId {
                 "Test images by true class (row) and predicted class (column), summed over seeds; shades are shares of the row."
             }
             Self::Graph => "What each stage takes from which, and what of it is in the cache.",
-            Self::Time => "Wall time of all work of a stage, over all points and seeds; shared work counts once.",
+            Self::Time => {
+                "Wall time of all work of a stage, over all points and seeds; shared work counts once."
+            }
         }
     }
 }
@@ -253,11 +255,13 @@ impl<'a> Study<'a> {
 
     fn searched(&self) -> impl Iterator<Item = Searched<'a>> + use<'a> {
         let graph = self.graph;
-        self.records().filter(|(_, record)| record.metrics["channels_full"].is_array()).map(move |(id, record)| {
-            let node = graph.node(id);
-            let from = node.inputs.iter().find(|edge| matches!(edge.role.as_str(), "scores" | "network"));
-            Searched { name: &node.name, label: graph.common_label(id), metrics: &record.metrics, from }
-        })
+        self.records().filter(|(_, record)| record.metrics["channels_full"].is_array()).map(
+            move |(id, record)| {
+                let node = graph.node(id);
+                let from = node.inputs.iter().find(|edge| matches!(edge.role.as_str(), "scores" | "network"));
+                Searched { name: &node.name, label: graph.common_label(id), metrics: &record.metrics, from }
+            },
+        )
     }
 }
 

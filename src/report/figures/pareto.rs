@@ -46,18 +46,21 @@ impl Pareto {
     /// # Errors
     /// Nothing was evaluated yet.
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
-        let found: Vec<Found> = study.evaluated().filter_map(|network| {
-            let number = |key: &str| network.metrics[key].as_f64();
-            let (macs, plain) = (number("macs")?, number("plain_macs")?);
-            Some(Found {
-                series: network.trained_by.to_owned(),
-                output: network.output.to_owned(),
-                label: label::without_seeds(&network.label),
-                flops: macs / plain,
-                accuracy: number("accuracy")?,
-                unpruned: network.metrics["channels"] == network.metrics["plain_channels"],
+        let found: Vec<Found> = study
+            .evaluated()
+            .filter_map(|network| {
+                let number = |key: &str| network.metrics[key].as_f64();
+                let (macs, plain) = (number("macs")?, number("plain_macs")?);
+                Some(Found {
+                    series: network.trained_by.to_owned(),
+                    output: network.output.to_owned(),
+                    label: label::without_seeds(&network.label),
+                    flops: macs / plain,
+                    accuracy: number("accuracy")?,
+                    unpruned: network.metrics["channels"] == network.metrics["plain_channels"],
+                })
             })
-        }).collect();
+            .collect();
         if found.is_empty() {
             return Err(Absent::new("no network was evaluated yet"));
         }
@@ -77,23 +80,36 @@ impl Pareto {
 
     /// As CSV, a row a point.
     pub fn csv(&self) -> String {
-        let head = ["network", "output", "point", "n", "flops_ratio_mean", "flops_ratio_sd", "accuracy_mean",
-            "accuracy_sd", "unpruned", "on_front"];
-        sheet(&head, self.points.iter().map(|point| {
-            let sd = |mean: Mean| mean.sd.map_or(String::new(), |sd| sd.to_string());
-            vec![
-                point.series.clone(),
-                point.output.clone(),
-                label::words(&point.label),
-                point.accuracy.n.to_string(),
-                point.flops.mean.to_string(),
-                sd(point.flops),
-                point.accuracy.mean.to_string(),
-                sd(point.accuracy),
-                point.unpruned.to_string(),
-                point.on_front.to_string(),
-            ]
-        }))
+        let head = [
+            "network",
+            "output",
+            "point",
+            "n",
+            "flops_ratio_mean",
+            "flops_ratio_sd",
+            "accuracy_mean",
+            "accuracy_sd",
+            "unpruned",
+            "on_front",
+        ];
+        sheet(
+            &head,
+            self.points.iter().map(|point| {
+                let sd = |mean: Mean| mean.sd.map_or(String::new(), |sd| sd.to_string());
+                vec![
+                    point.series.clone(),
+                    point.output.clone(),
+                    label::words(&point.label),
+                    point.accuracy.n.to_string(),
+                    point.flops.mean.to_string(),
+                    sd(point.flops),
+                    point.accuracy.mean.to_string(),
+                    sd(point.accuracy),
+                    point.unpruned.to_string(),
+                    point.on_front.to_string(),
+                ]
+            }),
+        )
     }
 }
 
@@ -109,24 +125,27 @@ fn grouped(found: Vec<Found>) -> Vec<ParetoPoint> {
             None => groups.push(vec![one]),
         }
     }
-    let mean = |group: &[Found], value: fn(&Found) -> f64| Mean::of(&group.iter().map(value).collect::<Vec<_>>());
-    let mut points: Vec<ParetoPoint> = groups.iter().filter_map(|group| {
-        let first = group.first()?;
-        Some(ParetoPoint {
-            series: first.series.clone(),
-            output: first.output.clone(),
-            label: first.label.clone(),
-            flops: mean(group, |one| one.flops)?,
-            accuracy: mean(group, |one| one.accuracy)?,
-            unpruned: group.iter().all(|one| one.unpruned),
-            on_front: false,
+    let mean =
+        |group: &[Found], value: fn(&Found) -> f64| Mean::of(&group.iter().map(value).collect::<Vec<_>>());
+    let mut points: Vec<ParetoPoint> = groups
+        .iter()
+        .filter_map(|group| {
+            let first = group.first()?;
+            Some(ParetoPoint {
+                series: first.series.clone(),
+                output: first.output.clone(),
+                label: first.label.clone(),
+                flops: mean(group, |one| one.flops)?,
+                accuracy: mean(group, |one| one.accuracy)?,
+                unpruned: group.iter().all(|one| one.unpruned),
+                on_front: false,
+            })
         })
-    }).collect();
+        .collect();
     let place: Vec<String> = points.iter().map(|point| point.series.clone()).collect();
     let place = |name: &str| place.iter().position(|other| other == name);
-    points.sort_by(|a, b| {
-        place(&a.series).cmp(&place(&b.series)).then(a.flops.mean.total_cmp(&b.flops.mean))
-    });
+    points
+        .sort_by(|a, b| place(&a.series).cmp(&place(&b.series)).then(a.flops.mean.total_cmp(&b.flops.mean)));
     points
 }
 

@@ -2,7 +2,7 @@
 
 use super::label::{self, Label};
 use super::{Absent, Channels, Structure, Study, sheet};
-use crate::report::format::percent;
+use crate::report::format::number;
 
 /// The figure's data: a matrix for each budget.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +54,8 @@ impl Similarity {
             let shares: Vec<Vec<f64>> = group.iter().map(|one| one.shares()).collect();
             let row = |a: &Vec<f64>| shares.iter().map(|b| correlation(a, b)).collect();
             Correlations {
-                name: wanted.map_or("all".to_owned(), |wanted| format!("{} of the FLOPs", percent(wanted))),
+                name: wanted
+                    .map_or("all".to_owned(), |wanted| format!("{}% of the FLOPs", number(100.0 * wanted))),
                 structures: group.iter().map(|one| name(one)).collect(),
                 values: shares.iter().map(row).collect(),
             }
@@ -65,9 +66,11 @@ impl Similarity {
     /// As CSV, a row for each pair.
     pub fn csv(&self) -> String {
         let rows = self.matrices.iter().flat_map(|matrix| {
-            let pairs = matrix.values.iter().enumerate().flat_map(|(a, row)| {
-                row.iter().enumerate().map(move |(b, value)| (a, b, *value))
-            });
+            let pairs = matrix
+                .values
+                .iter()
+                .enumerate()
+                .flat_map(|(a, row)| row.iter().enumerate().map(move |(b, value)| (a, b, *value)));
             pairs.map(move |(a, b, value)| {
                 vec![
                     matrix.name.clone(),
@@ -92,7 +95,8 @@ fn name(structure: &Structure) -> String {
 pub fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let (mean_a, mean_b) = (mean(a), mean(b));
-    let sum = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(a, b)| f(a - mean_a, b - mean_b)).sum::<f64>();
+    let sum =
+        |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(a, b)| f(a - mean_a, b - mean_b)).sum::<f64>();
     let (aa, bb, ab) = (sum(&|a, _| a * a), sum(&|_, b| b * b), sum(&|a, b| a * b));
     // What rounding leaves of no spread is no spread.
     let flat = |squares: f64, mean: f64| squares <= 1e-24 * (1.0 + mean * mean) * a.len() as f64;
@@ -139,7 +143,7 @@ mod tests {
         .unwrap();
         assert_eq!(found.matrices.len(), 1, "one structure alone is compared with none");
         let matrix = &found.matrices[0];
-        assert_eq!(matrix.name, "50.00% of the FLOPs");
+        assert_eq!(matrix.name, "50% of the FLOPs");
         assert_eq!(matrix.structures, ["gates seed=1", "gates seed=2", "uniform seed=1"]);
         // The shares 0.25 0.5 0.75 and 0.75 0.5 0.25 run against each other; 0.5 everywhere does not vary.
         let rounded: Vec<Vec<Option<i64>>> = matrix
@@ -148,6 +152,9 @@ mod tests {
             .map(|row| row.iter().map(|value| value.map(|value| (value * 1e6).round() as i64)).collect())
             .collect();
         let one = Some(1_000_000);
-        assert_eq!(rounded, [[one, Some(-1_000_000), None], [Some(-1_000_000), one, None], [None, None, None]]);
+        assert_eq!(
+            rounded,
+            [[one, Some(-1_000_000), None], [Some(-1_000_000), one, None], [None, None, None]]
+        );
     }
 }

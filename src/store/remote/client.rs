@@ -78,7 +78,8 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        let options = ClientOptions::new().with_connect_timeout(CONNECT.min(patience)).with_timeout_disabled();
+        let options =
+            ClientOptions::new().with_connect_timeout(CONNECT.min(patience)).with_timeout_disabled();
         let retry = RetryConfig {
             backoff: BackoffConfig { init_backoff: PAUSES.0, max_backoff: PAUSES.1, base: 2.0 },
             max_retries: RETRIES,
@@ -89,15 +90,26 @@ impl Client {
                 let builder = AmazonS3Builder::from_env().with_bucket_name(url.bucket()).with_retry(retry);
                 // `AWS_ALLOW_HTTP` is one of the options of the client, which are replaced here.
                 let options = options.with_allow_http(allows_http());
-                builder.with_client_options(options).build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
+                builder
+                    .with_client_options(options)
+                    .build()
+                    .map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
             }
             Kind::Google => {
                 let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(url.bucket());
-                builder.with_retry(retry).with_client_options(options).build().map(|store| Arc::new(store) as _)
+                builder
+                    .with_retry(retry)
+                    .with_client_options(options)
+                    .build()
+                    .map(|store| Arc::new(store) as _)
             }
             Kind::Azure => {
                 let builder = MicrosoftAzureBuilder::from_env().with_container_name(url.bucket());
-                builder.with_retry(retry).with_client_options(options).build().map(|store| Arc::new(store) as _)
+                builder
+                    .with_retry(retry)
+                    .with_client_options(options)
+                    .build()
+                    .map(|store| Arc::new(store) as _)
             }
             Kind::Folder(path) => {
                 if !path.is_dir() {
@@ -172,8 +184,10 @@ impl Client {
         let mut stream = self.store.list(Some(&path));
         let mut names = Vec::new();
         while let Some(Some(meta)) = self.wait(self.patience, stop, stream.try_next())? {
-            let parts: Option<Vec<String>> =
-                meta.location.prefix_match(&path).map(|parts| parts.map(|part| part.as_ref().to_owned()).collect());
+            let parts: Option<Vec<String>> = meta
+                .location
+                .prefix_match(&path)
+                .map(|parts| parts.map(|part| part.as_ref().to_owned()).collect());
             names.extend(parts.map(|parts| parts.join("/")));
         }
         Ok(names)
@@ -245,5 +259,6 @@ fn no_bucket() -> Fault {
 }
 
 fn allows_http() -> bool {
-    std::env::var("AWS_ALLOW_HTTP").is_ok_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on"))
+    std::env::var("AWS_ALLOW_HTTP")
+        .is_ok_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on"))
 }

@@ -75,7 +75,8 @@ fn connection(error: &Error) -> Option<String> {
     while let Some(inner) = cause {
         if let Some(inner) = inner.downcast_ref::<io::Error>() {
             // The kind alone: the text of an `io::Error` may be somebody else's.
-            let words = if inner.kind() == io::ErrorKind::Other { None } else { Some(inner.kind().to_string()) };
+            let words =
+                if inner.kind() == io::ErrorKind::Other { None } else { Some(inner.kind().to_string()) };
             if words.is_some() {
                 return words;
             }
@@ -111,7 +112,9 @@ pub fn without_secrets(text: &str) -> String {
     let secret = |name: &str| {
         let name = name.to_ascii_uppercase();
         let ours = ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|start| name.starts_with(start));
-        ours && ["KEY", "SECRET", "TOKEN", "PASSWORD", "SAS", "ACCOUNT", "CREDENTIALS"].iter().any(|part| name.contains(part))
+        ours && ["KEY", "SECRET", "TOKEN", "PASSWORD", "SAS", "ACCOUNT", "CREDENTIALS"]
+            .iter()
+            .any(|part| name.contains(part))
     };
     let values = std::env::vars_os().filter_map(|(name, value)| {
         let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
@@ -132,7 +135,8 @@ mod tests {
     fn of_a_server_s_answer_nothing_is_told_but_its_status_and_code() {
         let body = "<Error><Code>SignatureDoesNotMatch</Code><AWSAccessKeyId>AKIAS3CR3T</AWSAccessKeyId>\
                     <StringToSign>AWS4-HMAC-SHA256 s3cr3t</StringToSign></Error>";
-        let text = format!("Error performing PUT https://x/y?sig=s3cr3t - status code: 400 Bad Request: {body}");
+        let text =
+            format!("Error performing PUT https://x/y?sig=s3cr3t - status code: 400 Bad Request: {body}");
         assert_eq!(words(&of(&text)), "it answered with an error (400 SignatureDoesNotMatch)");
         let denied = Error::PermissionDenied {
             path: "p".into(),
@@ -145,7 +149,10 @@ mod tests {
 
     #[test]
     fn a_missing_bucket_is_not_a_missing_file() {
-        let of = |body: &str| Error::NotFound { path: "p".into(), source: format!("status code: 404 Not Found: {body}").into() };
+        let of = |body: &str| Error::NotFound {
+            path: "p".into(),
+            source: format!("status code: 404 Not Found: {body}").into(),
+        };
         assert!(is_absent(&of("<Code>NoSuchKey</Code>")) && is_absent(&of("")));
         assert!(!is_absent(&of("<Code>NoSuchBucket</Code>")));
     }

@@ -83,7 +83,8 @@ impl Store {
             if pushed.standing != Standing::New {
                 return Ok(pushed);
             }
-            let content = sealed::seal(&record).map_err(|error| StoreError::io("write", &self.record_path(fingerprint))(error.into()))?;
+            let content = sealed::seal(&record)
+                .map_err(|error| StoreError::io("write", &self.record_path(fingerprint))(error.into()))?;
             if remote.client.create(&name, content, control.stop).map_err(remote.fault("be written"))? {
                 return Ok(pushed);
             }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use url::Url;
 
 /// How an address is written.
-const WRITTEN: &str = "write `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix` or `file:///path`";
+const WRITTEN: &str =
+    "write `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix` or `file:///path`";
 /// Where secrets belong.
 const ENVIRONMENT: &str =
     "credentials come from the environment alone (AWS_*, GOOGLE_*, AZURE_*); if this one was real, change it";
@@ -52,7 +53,10 @@ impl RemoteUrl {
             return Err(flaw("the address of the shared cache is no URL", WRITTEN));
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(flaw("the address of the shared cache must not hold a user or a password", ENVIRONMENT));
+            return Err(flaw(
+                "the address of the shared cache must not hold a user or a password",
+                ENVIRONMENT,
+            ));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(flaw("the address of the shared cache must not hold a `?` or a `#`", ENVIRONMENT));
@@ -133,8 +137,19 @@ mod tests {
     #[test]
     fn anything_else_is_refused_without_repeating_it() {
         let texts = [
-            "cache", "", "/mnt/cache", "https://example.org/x", "memory:///", "s3:///x", "s3a://b", "file://host/x",
-            "s3://key:s3cr3t@bucket/x", "s3://s3cr3t@bucket", "az://c/x?sig=s3cr3t", "s3://b/#s3cr3t", "s3://b:90/x",
+            "cache",
+            "",
+            "/mnt/cache",
+            "https://example.org/x",
+            "memory:///",
+            "s3:///x",
+            "s3a://b",
+            "file://host/x",
+            "s3://key:s3cr3t@bucket/x",
+            "s3://s3cr3t@bucket",
+            "az://c/x?sig=s3cr3t",
+            "s3://b/#s3cr3t",
+            "s3://b:90/x",
         ];
         for text in texts {
             let flaw = RemoteUrl::parse(text).unwrap_err();

@@ -1,0 +1,123 @@
+//! The table of results.
+
+use maud::{Markup, html};
+
+use super::{Report, table as sheet};
+use crate::plan::Graph;
+use crate::report::figures::label;
+use crate::report::format::{bytes, count, percent, plural, seconds};
+use crate::report::{Baseline, Grouping, Mean, Metric, Row, Sharing, observations, rows};
+use crate::store::Record;
+
+const SHOWN: [(Metric, &str); 7] = [
+    (Metric::Accuracy, "accuracy"),
+    (Metric::FlopsRatio, "FLOPs kept"),
+    (Metric::Parameters, "parameters"),
+    (Metric::Bytes, "size"),
+    (Metric::Latency1, "ms at 1"),
+    (Metric::Latency64, "ms at 64"),
+    (Metric::Seconds, "time"),
+];
+
+/// A row for each network, averaged over seeds.
+fn averaged(graph: &Graph, records: &[Option<Record>], baseline: Option<&Baseline>) -> Vec<Row> {
+    let found = observations(graph, records);
+    let over = graph.axes().into_iter().filter(|key| label::is_seed(key)).collect();
+    // Of the networks of a training the best is the result; others are shown where there is no best one.
+    let best = found.iter().any(|one| one.output == "best");
+    let outputs = if best { vec!["best".to_owned()] } else { vec![] };
+    merged(graph, rows(&found, &Grouping { over, outputs, baseline: baseline.cloned() }))
+}
+
+/// A network that does not depend on a swept key is one row, not one for each value.
+fn merged(graph: &Graph, rows: Vec<Row>) -> Vec<Row> {
+    let mut merged: Vec<Row> = Vec::new();
+    for mut row in rows {
+        let own = graph.points.iter().find(|point| row.label.iter().all(|term| point.label.contains(term)));
+        if let Some(id) = own.and_then(|point| point.node(&row.stage)) {
+            let common = graph.common_label(id);
+            row.label.retain(|term| common.contains(term));
+        }
+        if !merged.contains(&row) {
+            merged.push(row);
+        }
+    }
+    merged
+}
+
+/// The table and how it is read.
+fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
+    let compared = rows.iter().any(|row| row.against_baseline.is_some());
+    let labelled = rows.iter().any(|row| !row.label.is_empty());
+    let metrics: Vec<(Metric, &str)> = SHOWN
+        .into_iter()
+        .filter(|(metric, _)| rows.iter().any(|row| row.means.contains_key(metric)))
+        .collect();
+    let mut head = vec!["network".to_owned()];
+    head.extend(labelled.then(|| "point".to_owned()));
+    head.push("n".to_owned());
+    for (metric, title) in &metrics {
+        head.push((*title).to_owned());
+        if let (Metric::Accuracy, true, Some(baseline)) = (metric, compared, &report.baseline) {
+            head.push(format!("minus {baseline} [95%]"));
+        }
+    }
+    let row = |row: &Row| {
+        let mut cells = vec![row.stage.clone()];
+        cells.extend(labelled.then(|| label::words(&row.label)));
+        cells.push(row.n().to_string());
+        for (metric, _) in &metrics {
+            cells.push(row.means.get(metric).map_or("–".to_owned(), |mean| cell(*metric, *mean)));
+            if *metric == Metric::Accuracy && compared {
+                cells.push(difference(row));
+            }
+        }
+        cells
+    };
+    html! {
+        p.caption {
+            "Test figures of each trained network; mean ± sample standard deviation where there are several seeds (n). "
+            "Time is that of all stages that led to a network. "
+            @if shared >= 1.0 { "Sharing equal stages between points saved " (seconds(shared)) "." }
+        }
+        (sheet(&head, &rows.iter().map(row).collect::<Vec<_>>()))
+    }
+}
+
+fn difference(row: &Row) -> String {
+    let points = |share: f64| format!("{:+.2}", 100.0 * share).replace('-', "−");
+    row.against_baseline.map_or(String::new(), |found| {
+        let interval = found
+            .interval
+            .map_or(String::new(), |(low, high)| format!(" [{}, {}]", points(low), points(high)));
+        format!("{}{interval}", points(found.mean))
+    })
+}
+
+fn cell(metric: Metric, mean: Mean) -> String {
+    let write = |value: f64| match metric {
+        Metric::Accuracy | Metric::FlopsRatio => percent(value),
+        Metric::Macs | Metric::Parameters => count(value.round() as u64),
+        Metric::Bytes => bytes(value.round() as u64),
+        Metric::Seconds => seconds(value),
+        Metric::Loss | Metric::Latency1 | Metric::Latency64 => format!("{value:.2}"),
+    };
+    match mean.sd {
+        // A spread that cannot be seen in the digits shown only clutters.
+        Some(sd) if write(sd) != write(0.0) => format!("{} ± {}", write(mean.mean), write(sd)),
+        _ => write(mean.mean),
+    }
+}
+
+/// The table, or why there is none.
+pub fn table(report: &Report<'_>) -> Markup {
+    let graph = report.study.graph;
+    let records: Vec<Option<Record>> =
+        report.study.plan.entries.iter().map(|entry| entry.record().cloned()).collect();
+    let rows = averaged(graph, &records, report.baseline.as_ref());
+    if rows.is_empty() {
+        let evaluated = plural(graph.points.len(), "point");
+        return html! { p.absent { "Left out: no network was evaluated yet, of " (evaluated) "." } };
+    }
+    drawn(report, &rows, Sharing::of(graph, &records).seconds_saved())
+}
