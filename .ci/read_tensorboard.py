@@ -15,34 +15,9 @@ import tempfile
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-PIPELINE = """
-name = "small"
-[data]
-set = "fashion-mnist-mini"
-limit_train = 1000
-limit_test = 100
-validation = 0.2
-[[stage]]
-kind = "init"
-arch = "vgg11"
-width = 4
-[[stage]]
-kind = "gate-train"
-inputs.network = "init"
-epochs = 5
-batch_size = 32
-[[stage]]
-kind = "threshold-search"
-inputs.network = "gate-train"
-flops_ratio = 0.5
-[[stage]]
-kind = "prune"
-inputs.channels = "threshold-search"
-[[stage]]
-kind = "eval"
-inputs.network = "prune"
-latency = false
-"""
+# The quickstart, in seconds.
+SMALL = ["data.limit_train=1000", "data.limit_test=100", "data.validation=0.2", "init.width=4", "gate-train.epochs=5"]
+SMALL += ["gate-train.batch_size=32", "retrain.epochs=1", "eval.latency=false"]
 
 # Tags of a log's fields.
 TAGS = {
@@ -98,28 +73,30 @@ def check(root, epochs, accuracy, live):
         steps = [point.step for point in found.Scalars("step/loss")]
         assert steps == sorted(set(steps)) and steps, f"steps that overlap: {steps}"
     evaluated, _ = read(root, "eval")
-    (point,) = evaluated.Scalars("eval/network/accuracy")
+    (point,) = evaluated.Scalars("eval/best/accuracy")
     assert close(point.value, accuracy), (point, accuracy)
 
 
 def main():
     runner = str(pathlib.Path(sys.argv[1]).resolve())
+    quickstart = str(pathlib.Path("pipelines/quickstart.toml").resolve())
+    of = [quickstart, *(word for change in SMALL for word in ("--set", change))]
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        (folder / "p.toml").write_text(PIPELINE)
-        run = [runner, "run", "p.toml", "--tensorboard", "live"]
-        interrupted(run, folder)
-        subprocess.run([*run, "--quiet"], cwd=folder, check=True)
-        log = [runner, "log", "p.toml", "gate-train", "--json"]
-        lines = subprocess.run(log, cwd=folder, check=True, capture_output=True, text=True).stdout.splitlines()
-        epochs = [event for event in map(json.loads, lines) if event["event"] == "epoch-finished"]
-        shown = subprocess.run([runner, "show", "p.toml", "eval", "--json"], cwd=folder, check=True, capture_output=True)
-        accuracy = json.loads(shown.stdout)["record"]["metrics"]["networks"]["network"]["accuracy"]
+        run = [runner, "run", *of, "--cache", "cache", "--until", "eval", "--tensorboard"]
+        interrupted([*run, "live"], folder)
+        subprocess.run([*run, "live", "--quiet"], cwd=folder, check=True)
+        log = [runner, "log", *of, "--cache", "cache"]
+        lines = subprocess.run([*log, "gate-train", "--json"], cwd=folder, check=True, capture_output=True, text=True)
+        events = map(json.loads, lines.stdout.splitlines())
+        epochs = [event for event in events if event["event"] == "epoch-finished"]
+        shown = subprocess.run([runner, "show", *of, "eval", "--json", "--cache", "cache"], cwd=folder, check=True, capture_output=True)
+        accuracy = json.loads(shown.stdout)["record"]["metrics"]["networks"]["best"]["accuracy"]
         check(folder / "live", epochs, accuracy, live=True)
         # What is cached is written from its log, and so is what was run long ago.
-        subprocess.run([runner, "run", "p.toml", "--quiet", "--tensorboard", "cached"], cwd=folder, check=True)
+        subprocess.run([*run, "cached", "--quiet"], cwd=folder, check=True)
         check(folder / "cached", epochs, accuracy, live=False)
-        subprocess.run([runner, "log", "p.toml", "--tensorboard", "past"], cwd=folder, check=True, capture_output=True)
+        subprocess.run([*log, "--tensorboard", "past"], cwd=folder, check=True, capture_output=True)
         check(folder / "past", epochs, accuracy, live=False)
     print("TensorBoard reads every epoch once, with the figures of the log")
 

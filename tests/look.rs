@@ -119,7 +119,7 @@ macro_rules! snapshot {
             (r"\d+\.\d\d%", "[%]"),
             (r"  (\S+), cpu, (\d+) threads?", "  [host], cpu, [threads]"),
             (r"(kept|best) epoch \d", "$1 epoch [n]"),
-            (r"(prune +cached.*?)\d[\d.]*( k)? FLOPs, \d[\d.]*( k)? parameters", "$1[cost]"),
+            (r"(prune +cached[^\n]*\n +)\d[\d.]*( k)? FLOPs, \d[\d.]*( k)? parameters", "$1[cost]"),
             // Columns are as wide as what was filtered out of them.
             (r"(\S) {2,}", "$1  "),
         ]}, { insta::assert_snapshot!($found) })

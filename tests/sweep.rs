@@ -441,6 +441,7 @@ fn a_run_is_kept_with_its_command_its_points_and_its_work() {
     insta::with_settings!({omit_expression => true, filters => vec![
         (r"\d{4}-\d\d-\d\d \d\d:\d\d", "[time]"),
         (r"\b[0-9a-f]{12}\b", "[hash of 12]"),
+        (r"\b[0-9a-f]{64}\b", "[hash of 64]"),
         (r"took( +)\S+ m?s", "took$1[took]"),
         (r"machine  \S+", "machine  [host]"),
         (r"runner   \S+.*", "runner   [version]"),

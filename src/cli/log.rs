@@ -26,7 +26,7 @@ use crate::train::EpochRecord;
   runner log pipelines/quickstart.toml retrain
   runner log pipelines/quickstart.toml retrain --follow       while it runs
   runner log pipelines/quickstart.toml gate-train --json      one event a line (docs/events.md)
-  runner log pipelines/quickstart.toml --tensorboard tb       all stages, for `tensorboard --logdir tb`
+  runner log pipelines/quickstart.toml --tensorboard tb       all stages, for TensorBoard
 
 The newest run stands last. What is shown is the log of the stage as it is now in the file; if that has not run
 yet, the log of its last run, and the first line says so.")]
@@ -255,7 +255,7 @@ impl Writer {
         let time = stamped.time;
         match (&stamped.event, self.epoch.take()) {
             (Event::CheckpointSaved { .. }, Some(epoch)) => {
-                return vec![format!("{epoch}{}", paint(FAINT, "  saved"))];
+                return vec![format!("{epoch}{}", paint(FAINT, " saved"))];
             }
             (_, epoch) => lines.extend(epoch),
         }
@@ -338,19 +338,19 @@ fn cells(record: &EpochRecord) -> Vec<(&'static str, String)> {
     let mut cells = vec![
         ("epoch", record.epoch.to_string()),
         ("loss", format!("{:.4}", record.train_loss)),
-        ("accuracy", percent(record.train_accuracy)),
+        ("acc", percent(record.train_accuracy)),
     ];
     if let Some(loss) = record.validation_loss {
-        cells.push(("val. loss", format!("{loss:.4}")));
+        cells.push(("v.loss", format!("{loss:.4}")));
     }
     if let Some(accuracy) = record.validation_accuracy {
-        cells.push(("validation", percent(accuracy)));
+        cells.push(("v.acc", percent(accuracy)));
     }
     if let Some(open) = record.sparsity {
-        cells.push(("gates open", percent(open)));
+        cells.push(("open", percent(open)));
     }
     if let Some(mean) = record.mean_gate {
-        cells.push(("mean gate", format!("{mean:.4}")));
+        cells.push(("gate", format!("{mean:.4}")));
     }
     cells.push(("rate", crate::report::format::number(record.lr)));
     cells
@@ -367,6 +367,11 @@ fn row(record: &EpochRecord) -> String {
     cells(record).iter().map(|(name, value)| format!("{value:>width$}", width = width(name))).collect()
 }
 
+/// All columns of an epoch fit into 80: each holds `100.00%` or a loss below 1000 and a blank.
 fn width(name: &str) -> usize {
-    name.len().max(7) + 2
+    match name {
+        "epoch" => 6,
+        "rate" => 9,
+        _ => 8,
+    }
 }

@@ -20,14 +20,15 @@ use crate::store::{RunRecord, Store};
 /// Run the points of a run again, from what was kept of it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  runner repeat last                        into the same cache: runs only what is not there any more
-  runner repeat 20260102-030405-4711 --check          computes everything anew, and compares the results
-  runner repeat 20260102-030405-4711 --check --into fresh     the same into a cache that stays
+  runner repeat last                       runs only what is not there any more
+  runner repeat 20260102-030405-4711 --check    computes all anew, and compares
+  runner repeat last --check --into fresh       the same into a cache that stays
 
-The pipeline is the run's own, with its --set and --over, also where the file was changed or deleted since.
-What differs now (version, machine, data) is said first.
+The pipeline is the run's own, with its --set and --over, also where the file was
+changed or deleted since. What is otherwise now (version, machine) is said first.
 
-Exit codes: 0 all as it was, 1 an error, a failed stage or another result, 130 and 143 as of `runner run`.")]
+Exit codes: 0 all as it was, 1 an error, a failed stage or another result, 130 and
+143 as of `runner run`.")]
 pub struct RepeatArgs {
     /// The run: its id, the start of it, or `last`
     #[arg(value_name = "RUN")]
@@ -145,6 +146,10 @@ fn told(found: &Compared, check: bool, ran: usize) -> String {
         text += &format!("  {}{point} {}\n", paint(STAGE, &stage.stage), paint(style, words));
     }
     let (same, all) = (found.outputs_same, found.outputs);
+    if all == 0 {
+        return text
+            + &format!("{} the run has no outputs that are known\n", paint(STALE, "nothing to compare:"));
+    }
     if !check && ran == 0 && found.is_same() {
         text += &format!(
             "{} everything was in the cache: {} of {}; `--check` computes them anew\n",

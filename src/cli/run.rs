@@ -24,7 +24,7 @@ use crate::store::StoreError;
   runner run pipelines/quickstart.toml --over threshold-search.flops_ratio=0.3,0.5,0.7
   runner run pipelines/quickstart.toml --over seed=1..4 --jobs 2 --retries 1
   runner run pipelines/quickstart.toml --until prune --json
-  runner run pipelines/quickstart.toml --tensorboard tb     and `tensorboard --logdir tb` beside it
+  runner run pipelines/quickstart.toml --tensorboard tb
 
 A file with a [sweep] runs at all its points. A stage that fails ends the run of a single pipeline;
 of a sweep it stops what depends on it, and the other points go on. The end lists what failed, why,

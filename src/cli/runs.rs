@@ -23,8 +23,9 @@ use crate::store::{MANIFEST, Request, RunLock, RunRecord, RunStage, Store, Store
   runner runs last --json                    the last one, with the pipeline file as it was
   runner runs last --bibtex                  an entry to cite it by
 
-Runs that found everything in the cache leave no trace. `runner repeat RUN` runs one again. What a run is cited
-by is the hash of what is kept of it, which is its file in `manifests/` of the cache, byte by byte.")]
+Runs that found everything in the cache leave no trace. `runner repeat RUN` runs
+one again. A run is cited by the hash of what is kept of it: its file in
+`manifests/` of the cache, byte by byte.")]
 pub struct RunsArgs {
     /// The run to show: its id, the start of it, or `last`
     #[arg(value_name = "RUN")]

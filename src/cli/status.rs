@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::plan::points;
-use super::style::{BAD, Cell, FAINT, REUSED, STAGE, STALE, columns};
+use super::style::{BAD, Cell, FAINT, REUSED, STAGE, STALE, columns_or_below, width};
 use crate::plan::Graph;
 use crate::report::format::{minute, plural, seconds};
 use crate::report::{StageStatus, State, status};
@@ -57,7 +57,7 @@ pub fn run(args: &StatusArgs) -> Result<()> {
         .zip(&stages)
         .map(|(node, found)| row(found, points(&opened.graph, node)))
         .collect();
-    say_all!("{}", columns(&rows));
+    say_all!("{}", columns_or_below(&rows, 2, width()));
     Ok(())
 }
 

@@ -69,6 +69,33 @@ pub fn columns(rows: &[Vec<Cell>]) -> String {
     out
 }
 
+/// As [`columns`]. Where they are wider than `width`, the last `details` cells of every row stand below it, broken into
+/// lines.
+pub fn columns_or_below(rows: &[Vec<Cell>], details: usize, width: usize) -> String {
+    let whole = columns(rows);
+    let length = |line: &str| anstream::adapter::strip_str(line).to_string().chars().count();
+    if whole.lines().all(|line| length(line) <= width) {
+        return whole;
+    }
+    let heads: Vec<Vec<Cell>> =
+        rows.iter().map(|row| row[..row.len().saturating_sub(details)].to_vec()).collect();
+    let mut out = String::new();
+    for (head, row) in columns(&heads).lines().zip(rows) {
+        out += head;
+        out.push('\n');
+        for cell in row[row.len().saturating_sub(details)..].iter().filter(|cell| !cell.text.is_empty()) {
+            let room = width.saturating_sub(BELOW.len()).max(1);
+            for line in textwrap::wrap(&cell.text, room) {
+                out += &format!("{BELOW}{}\n", paint(cell.style, line));
+            }
+        }
+    }
+    out
+}
+
+/// What stands before a line below its row.
+const BELOW: &str = "      ";
+
 /// Columns of the terminal that standard output goes to; of anything else 80.
 pub fn width() -> usize {
     const COLUMNS: usize = 80;

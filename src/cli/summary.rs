@@ -7,6 +7,7 @@ use super::style::{Cell, FAINT, STAGE, columns, paint};
 use super::sweep::quoted;
 use crate::plan::Graph;
 use crate::report::format::{bytes, count, number, percent};
+use crate::report::summary::Search;
 use crate::report::{NetworkRow, PointSummary, summarise};
 use crate::store::{Record, Store};
 
@@ -48,15 +49,7 @@ pub fn print(graph: &Graph, store: &Store, records: &[Option<Record>], pipeline:
 
 fn text(summary: &PointSummary, store: &Store) -> String {
     let mut text = networks(&summary.networks);
-    if let Some(search) = summary.search {
-        let _ = writeln!(
-            text,
-            "\n  {} of the FLOPs kept ({} wanted), threshold {}",
-            percent(search.achieved_ratio),
-            percent(search.wanted_ratio),
-            number(search.threshold)
-        );
-    }
+    text += &searches(&summary.searches);
     let slim = summary.networks.iter().rev().find(|row| row.channels != summary.channels_full);
     if let Some(slim) = slim.filter(|slim| slim.channels.len() == summary.channels_full.len()) {
         let layers = channels(&slim.channels, Some(&summary.channels_full));
@@ -72,6 +65,30 @@ fn text(summary: &PointSummary, store: &Store) -> String {
         vec![Cell::left(row.name()), Cell::left(short), Cell::left(pattern).style(FAINT)]
     };
     text + &columns(&summary.networks.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What the threshold searches found: a line where there is one, a table of several.
+fn searches(found: &[Search]) -> String {
+    if let [search] = found {
+        return format!(
+            "\n  {} of the FLOPs kept ({} wanted), threshold {}\n",
+            percent(search.achieved_ratio),
+            percent(search.wanted_ratio),
+            number(search.threshold)
+        );
+    }
+    let head = ["FLOPs kept", "wanted", "threshold"].map(|head| Cell::right(head).style(FAINT));
+    let mut rows = vec![vec![Cell::left("search").style(FAINT)]];
+    rows[0].extend(head);
+    rows.extend(found.iter().map(|search| {
+        vec![
+            Cell::left(&search.stage).style(STAGE),
+            Cell::right(percent(search.achieved_ratio)),
+            Cell::right(percent(search.wanted_ratio)),
+            Cell::right(number(search.threshold)),
+        ]
+    }));
+    if found.is_empty() { String::new() } else { format!("\n{}", columns(&rows)) }
 }
 
 fn networks(rows: &[NetworkRow]) -> String {
@@ -135,7 +152,6 @@ pub fn side_by_side<T: Copy + Display>(lists: &[(&str, &[T])]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::summary::Search;
     use crate::store::ObjectHash;
 
     fn row(stage: &str, outputs: &[&str], channels: &[u64], accuracy: Option<f64>) -> NetworkRow {
@@ -159,9 +175,19 @@ mod tests {
     fn drawn(networks: Vec<NetworkRow>, channels_full: &[u64]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let search = Some(Search { wanted_ratio: 0.5, achieved_ratio: 0.4996, threshold: 0.03125 });
+        let search = |stage: &str, achieved_ratio, threshold| Search {
+            stage: stage.to_owned(),
+            wanted_ratio: 0.5,
+            achieved_ratio,
+            threshold,
+        };
+        let mut searches = vec![search("threshold-search", 0.4996, 0.03125)];
+        // Where there are two, both are told.
+        if networks.len() == 2 {
+            searches.push(search("search-uniform", 0.4871, 0.5));
+        }
         let summary =
-            PointSummary { label: Vec::new(), networks, channels_full: channels_full.to_vec(), search };
+            PointSummary { label: Vec::new(), networks, channels_full: channels_full.to_vec(), searches };
         let text = anstream::adapter::strip_str(&text(&summary, &store)).to_string();
         let text = text.replace(&folder.path().display().to_string(), "cache");
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");

@@ -14,7 +14,7 @@ use super::tail::Tail;
 use crate::engine::{Event, Stamped};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, DataIdentities, Graph, NodeId, Plan, PlanError};
-use crate::store::{Lookup, Record, Store, StoreError};
+use crate::store::{HeldLock, Lookup, Record, Store, StoreError};
 use crate::train::{EpochRecord, Progress};
 
 /// So many pieces of work that are ready are looked at each time, from the first on, where a run goes on; and as many others
@@ -164,10 +164,12 @@ impl<'a> Live<'a> {
                 }
             }
         }
-        let failed: Vec<NodeId> = live.ready.iter().copied().collect();
-        // What failed or was interrupted before is shown as such until it moves.
+        // What has been done, has failed or was interrupted since the run began; a look sees only what moves.
+        let since = |seen: &Seen| seen.stand != Stand::Done || !seen.before;
+        let open = live.seen.iter().enumerate().filter(|(_, seen)| seen.fingerprint.is_some() && since(seen));
+        let open: Vec<NodeId> = open.map(|(at, _)| NodeId(at)).collect();
         let mut before = Vec::new();
-        for id in failed.into_iter().take(LOOKED_AT * LOOKED_AT) {
+        for id in open.into_iter().rev().take(LOOKED_AT * LOOKED_AT) {
             before.extend(live.read_log(id)?);
         }
         before.sort_by_key(|news| news.event.time);
@@ -182,23 +184,15 @@ impl<'a> Live<'a> {
     /// The cache cannot be read.
     pub fn look(&mut self) -> Result<Vec<News>, PlanError> {
         let mut news = Vec::new();
-        let mut held = BTreeSet::new();
+        let mut held: BTreeMap<NodeId, HeldLock> = BTreeMap::new();
         for name in self.store.lock_names()? {
             let Ok(fingerprint) = name.parse::<Fingerprint>() else { continue };
             let Some(nodes) = self.by_fingerprint.get(&fingerprint).cloned() else { continue };
             let Some(lock) = self.store.held(&name)? else { continue };
-            let progress = lock.note.and_then(|note| serde_json::from_str::<Stamped>(&note).ok());
             for id in nodes {
-                held.insert(id);
+                held.insert(id, lock.clone());
                 self.running.insert(id);
                 self.ready.remove(&id);
-                self.seen[id.0].stand = Stand::Running;
-                let running = self.seen[id.0].running.get_or_insert_default();
-                running.holder = lock.holder.to_string();
-                if let Some(Stamped { time, event: Event::Progress { progress, .. }, .. }) = &progress {
-                    running.at = Some(*time);
-                    running.progress = Some(progress.clone());
-                }
             }
         }
         let mut moved: Vec<NodeId> = self.running.iter().copied().collect();
@@ -215,7 +209,9 @@ impl<'a> Live<'a> {
         // What gets its inputs by this look may be done as well.
         while let Some(id) = moved.pop() {
             news.extend(self.read_log(id)?);
-            if held.contains(&id) {
+            // After its log, whose last word may be of an earlier run.
+            if let Some(lock) = held.get(&id) {
+                self.at_work(id, lock);
                 continue;
             }
             let was_running = self.running.remove(&id);
@@ -235,6 +231,19 @@ impl<'a> Live<'a> {
             self.news.pop_front();
         }
         Ok(news)
+    }
+
+    /// Somebody works on it: takes in who, and how far that says it is.
+    fn at_work(&mut self, id: NodeId, lock: &HeldLock) {
+        let seen = &mut self.seen[id.0];
+        seen.stand = Stand::Running;
+        let running = seen.running.get_or_insert_default();
+        running.holder = lock.holder.to_string();
+        let note = lock.note.as_deref().and_then(|note| serde_json::from_str::<Stamped>(note).ok());
+        if let Some(Stamped { time, event: Event::Progress { progress, .. }, .. }) = note {
+            running.at = Some(time);
+            running.progress = Some(progress);
+        }
     }
 
     /// Takes in a result that has come; says whether there is one.
@@ -277,7 +286,6 @@ impl<'a> Live<'a> {
             match &event.event {
                 Event::StageStarted { .. } => {
                     *running = Running { since: Some(event.time), ..Running::default() };
-                    seen.stand = Stand::Waiting;
                 }
                 Event::StageResumed { progress, .. } => {
                     running.since = Some(event.time);
@@ -285,14 +293,20 @@ impl<'a> Live<'a> {
                     running.progress = Some(progress.clone());
                 }
                 Event::EpochFinished { record, .. } => running.epoch = Some(record.clone()),
+                _ => {}
+            }
+            // How an earlier run ended says nothing of this one.
+            if event.time < self.since {
+                continue;
+            }
+            match &event.event {
+                _ if seen.stand == Stand::Done => {}
+                Event::StageStarted { .. } | Event::StageRetried { .. } => seen.stand = Stand::Waiting,
                 Event::StageFailed { message, .. } => seen.stand = Stand::Failed { message: message.clone() },
-                Event::StageRetried { .. } => seen.stand = Stand::Waiting,
                 Event::StageInterrupted { .. } => seen.stand = Stand::Interrupted,
                 _ => {}
             }
-            if event.time >= self.since {
-                news.push(News { node: id, event });
-            }
+            news.push(News { node: id, event });
         }
         Ok(news)
     }

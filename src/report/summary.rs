@@ -48,8 +48,10 @@ impl NetworkRow {
 }
 
 /// What a threshold search found.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Search {
+    /// The stage.
+    pub stage: String,
     /// The share of FLOPs that was asked for.
     pub wanted_ratio: f64,
     /// The share that is kept.
@@ -67,14 +69,14 @@ pub struct PointSummary {
     pub networks: Vec<NetworkRow>,
     /// Channels of the network before pruning.
     pub channels_full: Vec<u64>,
-    /// The threshold search, if there was one.
-    pub search: Option<Search>,
+    /// The threshold searches.
+    pub searches: Vec<Search>,
 }
 
 /// Summarises a point from the records of its stages.
 pub fn summarise(graph: &Graph, point: &PointNodes, records: &[Option<Record>]) -> PointSummary {
     let mut networks: Vec<NetworkRow> = Vec::new();
-    let mut search = None;
+    let mut searches = Vec::new();
     let mut channels_full = Vec::new();
     for (name, id) in &point.stages {
         let Some(record) = &records[id.0] else { continue };
@@ -83,7 +85,7 @@ pub fn summarise(graph: &Graph, point: &PointNodes, records: &[Option<Record>]) 
                 channels_full = list(&record.metrics["channels"]);
                 networks.extend(row(name, "network", &record.metrics, record));
             }
-            "threshold-search" => search = found(&record.metrics),
+            "threshold-search" => searches.extend(found(name, &record.metrics)),
             "eval" => {
                 for found in evaluated(graph, point, *id, records) {
                     networks.retain(|row| (&row.stage, &row.outputs) != (&found.stage, &found.outputs));
@@ -94,7 +96,7 @@ pub fn summarise(graph: &Graph, point: &PointNodes, records: &[Option<Record>]) 
         }
     }
     let networks = compared(merged(networks), &channels_full);
-    PointSummary { label: point.label.clone(), networks, channels_full, search }
+    PointSummary { label: point.label.clone(), networks, channels_full, searches }
 }
 
 /// The networks that an `eval` looked at.
@@ -137,8 +139,9 @@ fn compared(networks: Vec<NetworkRow>, channels_full: &[u64]) -> Vec<NetworkRow>
     full
 }
 
-fn found(metrics: &Value) -> Option<Search> {
+fn found(stage: &str, metrics: &Value) -> Option<Search> {
     Some(Search {
+        stage: stage.to_owned(),
         wanted_ratio: metrics["wanted_ratio"].as_f64()?,
         achieved_ratio: metrics["achieved_ratio"].as_f64()?,
         threshold: metrics["threshold"].as_f64()?,

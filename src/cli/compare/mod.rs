@@ -15,15 +15,16 @@ use sides::Side;
 #[command(
     override_usage = "runner compare [OPTIONS] <A> <B>\n       runner compare [OPTIONS] <PIPELINE> <STAGE> <STAGE>\n       runner compare [OPTIONS] <PIPELINE> <STAGE> <PIPELINE> <STAGE>",
     after_help = "Examples:
-  runner compare pipelines/quickstart.toml retrain full          two stages of one pipeline
-  runner compare study.toml retrain@seed=1 retrain@seed=2        one stage at two points of a sweep
-  runner compare P.toml retrain.best P.toml retrain.last         two outputs
-  runner compare 3f2a91 pruned.safetensors                       objects, work and files, as in `runner show`
-  runner compare a.toml b.toml                                   two pipelines
-  runner compare 20260102-030405-4711 last                       two runs, see `runner runs`
+  runner compare P.toml retrain full                   two stages of a pipeline
+  runner compare S.toml retrain@seed=1 retrain@seed=2  at two points of a sweep
+  runner compare P.toml retrain.best retrain.last      two outputs
+  runner compare 3f2a91 pruned.safetensors             hashes, files
+  runner compare a.toml b.toml                         two pipelines
+  runner compare 20260102-030405-4711 last             two runs
 
-Results are compared by parameters, structure, metrics, tensors and where they came from; pipelines and runs
-by the work that differs and the networks that it led to."
+Results are compared by parameters, structure, metrics, tensors and where they
+came from; pipelines and runs (`runner runs` lists them) by the work that differs
+and the networks that it led to."
 )]
 pub struct CompareArgs {
     /// Hashes, `.safetensors` files, pipelines or runs; a pipeline may have a stage after it

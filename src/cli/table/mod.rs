@@ -19,14 +19,15 @@ pub use formats::escaped;
 /// Show results as a table, averaged over seeds
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  runner table P.toml --over threshold-search.flops_ratio=0.3,0.5,0.7 --over seed=1..3
-  runner table pipelines/ablation_quick.toml --over seed=1..3 --baseline retrain-uniform
+  runner table P.toml --over seed=1..3 --over threshold-search.flops_ratio=0.3,0.5
+  runner table P.toml --over seed=1..3 --baseline retrain-uniform
   runner table study.toml --group-by flops_ratio --baseline prune.weights=fresh
-  runner table P.toml --over seed=1..3 --metric accuracy --metric flops_ratio --format latex > table.tex
+  runner table study.toml --metric accuracy --metric flops_ratio --format latex
 
-Only what is in the cache is shown; `runner run` with the same --over computes the rest. Means come with the
-sample standard deviation. Differences to the baseline are paired: network by network of the same point and
-seed, in points of accuracy, with a 95% confidence interval by Student's t. FLOPs are those achieved.
+Only what is in the cache is shown; `runner run` with the same --over computes
+the rest. Means come with the sample standard deviation. Differences to the
+baseline are paired, network by network of the same point and seed, in points of
+accuracy, with a 95% confidence interval by Student's t. FLOPs are those achieved.
 Where the table is wider than the terminal, its columns go on below.")]
 pub struct TableArgs {
     #[command(flatten)]
@@ -140,9 +141,9 @@ fn have(stages: usize) -> String {
 
 /// What sharing saved, in words.
 fn saved(sharing: &Sharing) -> Option<String> {
-    let what = format!("{} did the work of {}", plural(sharing.stages, "stage"), sharing.stage_uses);
+    let what = format!("{} for {}", plural(sharing.stages, "stage"), sharing.stage_uses);
     let times = format!("{} instead of {}", seconds(sharing.seconds), seconds(sharing.seconds_alone));
-    (sharing.stage_uses > sharing.stages).then(|| format!("{what} (sharing stages between points): {times}"))
+    (sharing.stage_uses > sharing.stages).then(|| format!("shared between points: {what}, {times}"))
 }
 
 /// The swept keys that are averaged over.

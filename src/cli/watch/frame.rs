@@ -136,20 +136,20 @@ fn head(view: &View, width: usize) -> Line {
 fn overall(view: &View, width: usize) -> Line {
     let Counts { done, before, failed, .. } = view.counts;
     let all = view.counts.all();
-    let mut words = format!("  {done} of {all}");
-    if before > 0 {
-        words += &format!(" ({before} were cached)");
-    }
+    let mut tail = Line::new().plain(format!("  {done} of {all}"));
     if !view.points.is_empty() {
         let ended = view.points.iter().filter(|point| **point == Point::Done).count();
-        words += &format!("  {ended} of {} points", view.points.len());
+        tail = tail.plain(format!("  {ended} of {} points", view.points.len()));
     }
-    let mut tail = Line::new().plain(words);
     if failed > 0 {
         tail = tail.put(BAD, format!("  {failed} failed"));
     }
     if let Some(left) = view.seconds_left.filter(|_| done < all) {
         tail = tail.plain(format!("  about {} left", seconds(left)));
+    }
+    let cached = format!("  {before} cached");
+    if before > 0 && tail.length() + cached.len() + LONGEST / 2 <= width {
+        tail = tail.put(FAINT, cached);
     }
     let length = width.saturating_sub(tail.length() + 2).min(LONGEST);
     let mut line = Line::new().plain("  ");

@@ -26,14 +26,15 @@ use view::View;
 /// Watch a run while it goes on
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  runner watch pipelines/quickstart.toml        from a second shell, or a machine that shares the cache
-  runner watch 20260102-030405-4711             a run by its id (`runner runs` lists them)
-  runner watch study.toml --once                how it stands now
-  runner watch study.toml --json                its events, one a line, from now on (docs/events.md)
+  runner watch pipelines/quickstart.toml   the run of this file that goes on
+  runner watch 20260102-030405-4711        a run by its id (`runner runs`)
+  runner watch study.toml --once           how it stands now
+  runner watch study.toml --json           its events from now on, one a line
 
-Of a pipeline, the run that goes on is watched, with its own --set and --over; if none does, the last one is shown.
-It is seen from the cache alone: watching disturbs nothing, and Ctrl-C ends only the watching.
-Without a terminal the news are printed line by line.
+Of a pipeline, the run that goes on is watched, with its own --set and --over; if
+none does, the last one is shown. It is seen from the cache alone: watching
+disturbs nothing, and Ctrl-C ends only the watching. Without a terminal the news
+are printed line by line.
 
 The exit code is that of the run; 1 if it was killed, 130 after Ctrl-C.")]
 pub struct WatchArgs {
@@ -91,8 +92,10 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let mut live = Live::new(&opened.graph, &plan, &opened.store, &mut opened.data, since)?;
     if args.once || watched.as_ref().is_none_or(|watched| watched.run.status != "running") {
         let view = View::of(&opened.name, watched.as_ref(), &live);
-        if args.json {
+        if args.json && args.once {
             say!("{}", serde_json::to_string_pretty(&view).into_diagnostic()?);
+        } else if args.json {
+            say!("{}", serde_json::to_string(&view).into_diagnostic()?);
         } else {
             say_all!("{}", frame::whole(&view, style::width()));
         }
@@ -109,10 +112,11 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
         reporter.report(&beginning(&opened.name, &watched, &live));
     }
     let mut looked = Instant::now();
+    let mut view = View::of(&opened.name, Some(&watched), &live);
     while !stop.is_raised() {
         if let Some(screen) = &screen {
             let (height, width) = screen.size();
-            screen.draw(&frame::frame(&View::of(&opened.name, Some(&watched), &live), width, height));
+            screen.draw(&frame::frame(&view, width, height));
         }
         std::thread::sleep(DRAW);
         if looked.elapsed() < LOOK {
@@ -125,6 +129,9 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
             if let Some(reporter) = &mut reporter {
                 reporter.report(&news.event);
             }
+        }
+        if screen.is_some() {
+            view = View::of(&opened.name, Some(&watched), &live);
         }
         if !goes_on {
             if let Some(run) = store.kept_run(&watched.id)? {
@@ -143,7 +150,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
         return Ok(left(&stop));
     }
     if let Some(reporter) = &mut reporter {
-        reporter.report(&ending(&watched, &live));
+        reporter.report(&ending(&watched));
     }
     Ok(code(Some(&watched)))
 }
@@ -195,10 +202,9 @@ fn beginning(name: &str, watched: &Watched, live: &Live<'_>) -> Stamped {
 }
 
 /// What it says at its end.
-fn ending(watched: &Watched, live: &Live<'_>) -> Stamped {
+fn ending(watched: &Watched) -> Stamped {
     let of = |state: &str| watched.run.stages.iter().filter(|stage| stage.state == state).count();
     let ended = watched.run.finished.unwrap_or_else(Timestamp::now);
-    let _ = live;
     Stamped::now(Event::RunFinished {
         status: watched.run.status.clone(),
         ran: of("ran"),

@@ -41,12 +41,13 @@ impl Screen {
             if at > 0 {
                 out += "\r\n";
             }
+            // Before the line: after one that fills its row it would take the last character.
+            out += "\x1b[2K";
             if colours {
                 out += line;
             } else {
                 out += &anstream::adapter::strip_str(line).to_string();
             }
-            out += "\x1b[K";
         }
         // What an earlier picture had below.
         out += "\x1b[J";
