@@ -420,11 +420,14 @@ fn name(event: &Event) -> &'static str {
         Event::StageSkipped { .. } => "stage-skipped",
         Event::PointFinished { .. } => "point-finished",
         Event::StageInterrupted { .. } => "stage-interrupted",
+        Event::StageDownloaded { .. } => "stage-downloaded",
+        Event::StageUploaded { .. } => "stage-uploaded",
+        Event::UploadsWaiting { .. } => "uploads-waiting",
         Event::Warning { .. } => "warning",
         Event::RunFinished { .. } => "run-finished",
     }
 }
-const EVENTS: usize = 16;
+const EVENTS: usize = 19;
 
 #[test]
 fn the_events_are_documented_field_by_field() {

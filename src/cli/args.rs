@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::remote::SharingArgs;
 use crate::engine::DeviceChoice;
 
 /// Where results are kept.
@@ -82,6 +83,8 @@ pub struct HowArgs {
     /// Stop a stage that runs for longer: 90s, 30min, 2h. A stage's own `timeout` goes before it
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub timeout: Option<Duration>,
+    #[command(flatten)]
+    pub sharing: SharingArgs,
     /// Write metrics as TensorBoard event files, a folder for each stage and point
     #[arg(long, value_name = "DIR")]
     pub tensorboard: Option<PathBuf>,
@@ -93,7 +96,7 @@ pub struct HowArgs {
     pub json: bool,
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+pub fn time(text: &str) -> Result<Duration, String> {
     crate::pipeline::duration(text).ok_or_else(|| crate::pipeline::TIME.replace('"', ""))
 }
 

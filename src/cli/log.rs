@@ -13,7 +13,7 @@ use super::style::{BAD, FAINT, GOOD, STAGE, STALE, paint};
 use crate::engine::{Event, Stamped};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Node, NodeId, Plan, named};
-use crate::report::format::{percent, seconds, when};
+use crate::report::format::{bytes, percent, seconds, when};
 use crate::report::key_figure;
 use crate::report::tail::Tail;
 use crate::report::tensorboard::{folder, write_log};
@@ -316,13 +316,22 @@ impl Writer {
                 let words = format!("interrupted after {}, its state is saved", since(self.began));
                 lines.push(format!("  {}", paint(STALE, words)));
             }
+            Event::StageDownloaded { bytes: size, seconds: took, .. } => {
+                (self.runs, self.ended) = (self.runs.max(1), true);
+                let words = format!("{}, {} in {}", when(time), bytes(*size), seconds(*took));
+                lines.push(format!("{} {words}", paint(GOOD, "from the shared cache:")));
+            }
+            Event::StageUploaded { bytes: size, seconds: took, .. } => {
+                let words = format!("  given to the shared cache: {} in {}", bytes(*size), seconds(*took));
+                lines.push(paint(FAINT, words));
+            }
             Event::Warning { message } => lines.push(format!("  {} {message}", paint(STALE, "warning:"))),
             Event::StageRetried { left, pause, .. } => {
                 let words = format!("tried again after {}, {left} more times at most", seconds(*pause));
                 lines.push(format!("  {}", paint(STALE, words)));
             }
             Event::StageCached { .. } | Event::StageWaiting { .. } | Event::Progress { .. } => {}
-            Event::StageSkipped { .. } | Event::PointFinished { .. } => {}
+            Event::StageSkipped { .. } | Event::PointFinished { .. } | Event::UploadsWaiting { .. } => {}
             Event::RunStarted { .. } | Event::RunFinished { .. } => {}
         }
         lines

@@ -19,6 +19,7 @@ mod open;
 mod plan;
 mod plot;
 mod progress;
+mod remote;
 mod repeat;
 mod report;
 mod run;

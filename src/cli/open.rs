@@ -9,7 +9,7 @@ use crate::fingerprint::{ContentHash, Encoder};
 use crate::pipeline;
 use crate::plan::{self, DataIdentities, Graph, MissingData, Plan};
 use crate::stages;
-use crate::store::{MANIFEST, RunRecord, Store};
+use crate::store::{MANIFEST, RemoteUrl, RunRecord, Store};
 
 /// A pipeline, read and checked, with the store that has its results.
 pub struct Opened {
@@ -27,6 +27,8 @@ pub struct Opened {
     pub graph: Graph,
     /// The results.
     pub store: Store,
+    /// The shared cache that the file names.
+    pub remote: Option<RemoteUrl>,
     /// Hashes of data sets.
     pub data: DataIdentities,
 }
@@ -75,13 +77,15 @@ impl Opened {
         identity: impl Fn() -> Result<String>,
         cache: &CacheArgs,
     ) -> Result<Self> {
+        let remote = loaded.remote.as_deref().map(RemoteUrl::parse).transpose();
+        let remote = remote.map_err(|flaw| loaded.remote_error(flaw.message, flaw.help))?;
         let points = loaded.points(&source.changes.over)?;
         let graph = Graph::new(&points)?;
         let store = Store::open(&cache.cache)?;
         let data = DataIdentities::new(Some(store.data_memo()));
         let (name, file) = (loaded.name.clone(), loaded.text().to_owned());
         let (identity, description) = (identity()?, loaded.description.clone());
-        Ok(Self { name, description, identity, source, file, graph, store, data })
+        Ok(Self { name, description, identity, source, file, graph, store, remote, data })
     }
 
     /// As [`Self::plan`], for a look ahead: images that are not there yet are a reason to run, not an error.

@@ -47,12 +47,17 @@ pub struct RepeatArgs {
 
 /// Repeats the run.
 pub fn run(args: &RepeatArgs) -> Result<ExitCode> {
-    run::start_pool(&args.how)?;
+    let mut how = args.how.clone();
+    if args.check {
+        how.sharing = how.sharing.off();
+    }
+    let how = &how;
+    run::start_pool(how)?;
     let store = Store::open(&args.cache.cache)?;
     let mut all = store.runs()?;
     let (id, mut run) = all.swap_remove(chosen(&all, &args.run)?);
     tell_killed(&store, &id, &mut run)?;
-    let is_silent = args.how.json || args.how.quiet;
+    let is_silent = how.json || how.quiet;
     let throw_away = if args.check && args.into.is_none() {
         Some(tempfile::Builder::new().prefix("runner-repeat-").tempdir().into_diagnostic()?)
     } else {
@@ -68,18 +73,18 @@ pub fn run(args: &RepeatArgs) -> Result<ExitCode> {
     // In the run's own cache, what it made anew is there already.
     let force = if args.check { request.force } else { Vec::new() };
     let selection = SelectionArgs { only: request.only, until: request.until, force };
-    let (done, stop) = run::go(&mut opened, &selection, &args.how)?;
+    let (done, stop) = run::go(&mut opened, &selection, how)?;
     let code = exit_code(&done, &stop);
     let (status, records) = (done.status.clone(), done.records.clone());
     if status != Status::Done {
-        return run::end(&opened, &cache, &args.how, done, &stop);
+        return run::end(&opened, &cache, how, done, &stop);
     }
     let ran = done.ran.len();
     let found = compare(&run, &opened.graph, &records);
-    if args.how.json {
+    if how.json {
         let line = json!({"event": "repeat-compared", "run": id, "ran": ran, "cached": done.cached, "compared": found});
         say!("{line}");
-    } else if !args.how.quiet {
+    } else if !how.quiet {
         say_all!("{}", told(&found, args.check, ran));
     }
     Ok(ExitCode::from(if found.is_same() { code } else { FAILURE }))

@@ -9,7 +9,7 @@ use super::args::{CacheArgs, HowArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::progress::{Json, Quiet, TensorBoard, Terminal};
 use super::runs::Kept;
-use super::style::{BAD, GOOD, paint};
+use super::style::{BAD, GOOD, STALE, paint};
 use super::{FAILURE, summary, sweep};
 use crate::engine::{
     Event, Options, Place, Reporter, RunSummary, Stamped, Status, StopFlag, execute, memory,
@@ -25,6 +25,7 @@ use crate::store::StoreError;
   runner run pipelines/quickstart.toml --over seed=1..4 --jobs 2 --retries 1
   runner run pipelines/quickstart.toml --until prune --json
   runner run pipelines/quickstart.toml --tensorboard tb
+  runner run pipelines/quickstart.toml --remote read-write --remote-url s3://lab/pruning
 
 A file with a [sweep] runs at all its points. A stage that fails ends the run of a single pipeline;
 of a sweep it stops what depends on it, and the other points go on. The end lists what failed, why,
@@ -76,6 +77,7 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
             anstream::eprintln!("waiting until `runner cache gc` has cleared the cache");
         }
     })?;
+    let wanted = how.sharing.wanted(opened.remote.as_ref())?;
     let plan = opened.plan(selection)?;
     let (mut places, mut warnings) = (Vec::new(), Vec::new());
     for choice in &how.device {
@@ -84,6 +86,8 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
         warnings.extend(device.warning);
     }
     let stop = StopFlag::on_signals().into_diagnostic()?;
+    // What is in the cache needs nobody's help.
+    let shared = if plan.to_run() > 0 { how.sharing.open(wanted, &mut warnings) } else { None };
     let is_sweep = opened.graph.points.len() > 1;
     let options = Options {
         jobs: how.jobs.map_or(places.len(), usize::from),
@@ -93,6 +97,7 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
         retries: how.retries,
         timeout: how.timeout,
         memory: how.memory.or_else(|| memory::available().map(|bytes| bytes / 10 * 9)),
+        shared,
         ..Options::new(&opened.identity, &opened.name, stop.clone())
     };
     let mut reporter: Box<dyn Reporter> = if how.json {
@@ -169,6 +174,10 @@ pub fn end(
     }
     if !done.failures.is_empty() {
         anstream::eprint!("{}", sweep::failures(&opened.graph, &done, &opened.source, cache));
+    }
+    if !done.not_uploaded.is_empty() && !is_silent {
+        let push = sweep::push(&opened.source, cache) + &how.sharing.again();
+        anstream::eprintln!("{} {push}", paint(STALE, "to send what is missing:"));
     }
     let counts = sweep::counts(&opened.graph, &done);
     match &done.status {

@@ -285,6 +285,7 @@ impl Kept {
             let failed = done.failures.iter().any(|failure| failure.node == Some(id));
             stage.state = match record {
                 Some(_) if done.ran.binary_search(&id).is_ok() => "ran",
+                Some(_) if done.downloaded.binary_search(&id).is_ok() => "downloaded",
                 Some(_) => "cached",
                 None if failed => "failed",
                 None if done.skipped.contains_key(&id) => "skipped",

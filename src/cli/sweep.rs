@@ -24,6 +24,10 @@ pub fn counts(graph: &Graph, done: &RunSummary) -> String {
     }
     words.push(format!("{} ran, {} from the cache", done.ran.len(), done.cached));
     let failed = done.failures.iter().filter(|failure| failure.node.is_some()).count();
+    let shared = [(done.downloaded.len(), "from the shared cache"), (done.uploaded, "uploaded")];
+    for (count, word) in shared.iter().filter(|(count, _)| *count > 0) {
+        words.push(format!("{count} {word}"));
+    }
     for (count, word) in [(failed, "failed"), (done.skipped.len(), "skipped")] {
         if count > 0 {
             words.push(format!("{count} {word}"));
@@ -100,16 +104,34 @@ fn skipped(graph: &Graph, done: &RunSummary, because: NodeId) -> Option<String> 
 
 /// The command that shows the log of a node.
 fn log(graph: &Graph, id: NodeId, pipeline: &PipelineArgs, cache: &CacheArgs) -> String {
-    let mut words = vec![
-        "runner log".to_owned(),
-        quoted(&pipeline.pipeline.display().to_string()),
-        graph.node(id).name.clone(),
-    ];
     let own = pipeline.changes.set.iter().cloned();
     let point = graph.common_label(id).into_iter().map(|(key, value)| format!("{key}={value}"));
-    for set in own.chain(point) {
-        words.push(format!("--set {}", quoted(&set)));
-    }
+    let changes = own.chain(point).map(|set| format!("--set {}", quoted(&set))).collect();
+    command(&["log"], pipeline, Some(&graph.node(id).name), changes, cache)
+}
+
+/// The command that gives a pipeline's results to the shared cache.
+pub fn push(pipeline: &PipelineArgs, cache: &CacheArgs) -> String {
+    let changes = &pipeline.changes;
+    let texts = [("--set", &changes.set), ("--over", &changes.over)];
+    let texts = texts
+        .iter()
+        .flat_map(|(option, texts)| texts.iter().map(move |text| format!("{option} {}", quoted(text))));
+    command(&["cache", "push"], pipeline, None, texts.collect(), cache)
+}
+
+fn command(
+    verb: &[&str],
+    pipeline: &PipelineArgs,
+    stage: Option<&str>,
+    changes: Vec<String>,
+    cache: &CacheArgs,
+) -> String {
+    let mut words = vec!["runner".to_owned()];
+    words.extend(verb.iter().map(|word| (*word).to_owned()));
+    words.push(quoted(&pipeline.pipeline.display().to_string()));
+    words.extend(stage.map(str::to_owned));
+    words.extend(changes);
     if cache.cache != std::path::Path::new("cache") {
         words.push(format!("--cache {}", quoted(&cache.cache.display().to_string())));
     }

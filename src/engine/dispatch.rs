@@ -10,20 +10,25 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::Scope;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::EngineError;
 use super::event::{Event, Reporter, Stamped};
 use super::execute::{Failure, Run, RunSummary, Status};
 use super::host::{News, chain};
 use super::memory;
+use super::shared::{Gave, give_all};
 use super::work::{Ended, Executor, Halt, Step, Task};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, DataIdentities, Node, NodeId, Plan, Reason, Verdict, images};
 use crate::report::format::bytes;
 use crate::store::{LastRun, Lookup, ObjectHash, Record, StoreError};
+
+/// How often the end of a run looks whether it is still to wait for uploads, and how often it says so.
+const POLL: Duration = Duration::from_millis(100);
+const TELL: Duration = Duration::from_secs(10);
 
 /// What is believed of a node's result.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,6 +59,27 @@ enum Next {
     Wait(Fingerprint),
 }
 
+/// What is on its way to the shared cache.
+#[derive(Default)]
+struct Outbox {
+    /// The way to the thread that gives results away; made when the first is there.
+    results: Option<Sender<(NodeId, Fingerprint)>>,
+    under_way: usize,
+    sent: usize,
+    left: Vec<NodeId>,
+}
+
+impl Outbox {
+    fn heard(&mut self, id: NodeId, gave: Gave) {
+        self.under_way -= 1;
+        match gave {
+            Gave::Sent => self.sent += 1,
+            Gave::Known => {}
+            Gave::Left => self.left.push(id),
+        }
+    }
+}
+
 pub(super) struct Dispatcher<'s, 'e, 'd> {
     run: &'e Run<'e>,
     plan: &'d Plan,
@@ -80,6 +106,9 @@ pub(super) struct Dispatcher<'s, 'e, 'd> {
     ends: Vec<Option<End>>,
     /// Whether a node ran in this run.
     ran: Vec<bool>,
+    /// Whether its result came from the shared cache.
+    downloaded: Vec<bool>,
+    outbox: Outbox,
     trust: Vec<Trust>,
     /// Nodes that wait for a node to be made again.
     awaiting: BTreeMap<NodeId, Vec<NodeId>>,
@@ -132,6 +161,8 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             under_way: HashMap::new(),
             ends: vec![None; count],
             ran: vec![false; count],
+            downloaded: vec![false; count],
+            outbox: Outbox::default(),
             trust: vec![Trust::Plan; count],
             awaiting: BTreeMap::new(),
             healed: BTreeSet::new(),
@@ -167,11 +198,13 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             match heard.recv() {
                 Ok(News::Told(stamped)) => self.reporter.report(&stamped),
                 Ok(News::Ended(ended)) => self.ended(*ended),
+                Ok(News::Gave(id, gave)) => self.outbox.heard(id, gave),
                 Err(_) => break,
             }
         }
         // Without work the executors leave.
         self.slots.clear();
+        self.wait_for_uploads(heard);
         let saved = self.data.save();
         self.check_kept(saved);
         let used = self.records.iter().flatten().map(|record| record.fingerprint);
@@ -193,12 +226,17 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
         } else {
             Status::Failed
         };
-        let ran = self.ran.iter().enumerate().filter(|(_, ran)| **ran).map(|(at, _)| NodeId(at));
-        let ran: Vec<NodeId> = ran.collect();
+        let those = |are: &[bool]| -> Vec<NodeId> {
+            are.iter().enumerate().filter(|(_, is)| **is).map(|(at, _)| NodeId(at)).collect()
+        };
+        let (ran, downloaded) = (those(&self.ran), those(&self.downloaded));
         RunSummary {
             status,
-            cached: self.records.iter().flatten().count() - ran.len(),
+            cached: self.records.iter().flatten().count() - ran.len() - downloaded.len(),
             ran,
+            downloaded,
+            uploaded: self.outbox.sent,
+            not_uploaded: std::mem::take(&mut self.outbox.left),
             skipped: skipped.collect(),
             records: std::mem::take(&mut self.records),
             failures: std::mem::take(&mut self.failures),
@@ -349,9 +387,17 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
         match result {
             Ok(Step::Ran(record)) => {
                 self.ran[id.0] = true;
+                self.downloaded[id.0] = false;
                 self.remember(id, &task.assessment);
+                self.give(id, record.fingerprint);
                 self.records[id.0] = Some(*record);
                 self.end(id, End::Ran);
+            }
+            Ok(Step::Downloaded(record)) => {
+                self.downloaded[id.0] = !self.ran[id.0];
+                self.remember(id, &task.assessment);
+                self.records[id.0] = Some(*record);
+                self.end(id, End::Cached);
             }
             Ok(Step::Reused(record)) => {
                 self.reuse(id, &task.assessment, *record);
@@ -431,6 +477,59 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             points: graph.points.len(),
         };
         self.reporter.report(&Stamped::of(&graph.points[point].name(), event));
+    }
+
+    /// Hands a result to the thread that gives it to the shared cache, where there is one that takes it.
+    fn give(&mut self, id: NodeId, fingerprint: Fingerprint) {
+        let run = self.run;
+        let Some(shared) = run.options.shared.as_ref().filter(|shared| shared.takes()) else { return };
+        if self.outbox.results.is_none() {
+            let (sender, results) = mpsc::channel();
+            let news = self.news.clone();
+            let work = move || give_all(run, shared, &results, &news, &run.quit);
+            let thread = std::thread::Builder::new().name("uploads".to_owned());
+            match thread.spawn_scoped(self.scope, work) {
+                Ok(_) => self.outbox.results = Some(sender),
+                Err(error) => {
+                    let message = format!("results are not given to the shared cache: {error}");
+                    self.tell(Event::Warning { message });
+                    self.outbox.left.push(id);
+                    return;
+                }
+            }
+        }
+        self.outbox.under_way += 1;
+        // The thread listens until its sender is dropped.
+        let _ = self.outbox.results.as_ref().map(|results| results.send((id, fingerprint)));
+    }
+
+    /// Waits until what was made is in the shared cache, but for no longer than it may take, and not after Ctrl-C.
+    fn wait_for_uploads(&mut self, heard: &Receiver<News>) {
+        let Some(shared) = &self.run.options.shared else { return };
+        let (since, mut told) = (Instant::now(), None::<Instant>);
+        while self.outbox.under_way > 0 {
+            if since.elapsed() >= shared.wait() || self.run.options.stop.is_raised() {
+                self.run.quit.store(true, Ordering::SeqCst);
+            } else if since.elapsed() >= POLL && told.is_none_or(|told| told.elapsed() >= TELL) {
+                told = Some(Instant::now());
+                let left = self.outbox.under_way;
+                self.tell(Event::UploadsWaiting { left, remote: shared.place() });
+            }
+            match heard.recv_timeout(POLL) {
+                Ok(News::Told(stamped)) => self.reporter.report(&stamped),
+                Ok(News::Gave(id, gave)) => self.outbox.heard(id, gave),
+                Ok(News::Ended(_)) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.outbox.results = None;
+        let left = self.outbox.left.len();
+        if left > 0 {
+            let results = if left == 1 { "1 result is".to_owned() } else { format!("{left} results are") };
+            let message =
+                format!("{results} not in the shared cache; `runner cache push` sends what is missing");
+            self.tell(Event::Warning { message });
+        }
     }
 
     /// Takes a result that is in the cache.

@@ -43,6 +43,41 @@ pub enum Event {
         /// What running it took when it ran.
         seconds_saved: f64,
     },
+    /// A stage's result came from the shared cache.
+    StageDownloaded {
+        /// Its name.
+        stage: String,
+        /// The identity of the work.
+        fingerprint: String,
+        /// Objects that came; those that were here already did not.
+        objects: usize,
+        /// Their sizes together.
+        bytes: u64,
+        /// How long it took to come.
+        seconds: f64,
+        /// What running it took when it ran.
+        seconds_saved: f64,
+    },
+    /// A stage's result was given to the shared cache.
+    StageUploaded {
+        /// Its name.
+        stage: String,
+        /// The identity of the work.
+        fingerprint: String,
+        /// Objects that were sent; those that were there already were not.
+        objects: usize,
+        /// Their sizes together.
+        bytes: u64,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// All stages have ended, and results are still being sent to the shared cache. Told again and again.
+    UploadsWaiting {
+        /// How many.
+        left: usize,
+        /// Where to.
+        remote: String,
+    },
     /// Another runner works on the same stage; we wait for it. Told again when yet another takes over.
     StageWaiting {
         /// Its name.
@@ -160,6 +195,12 @@ pub enum Event {
         ran: usize,
         /// Stages whose results were in the cache.
         cached: usize,
+        /// Stages whose results came from the shared cache.
+        #[serde(default)]
+        downloaded: usize,
+        /// Stages whose results were given to the shared cache.
+        #[serde(default)]
+        uploaded: usize,
         /// Stages that failed.
         failed: usize,
         /// Stages that were skipped, as one that they need has failed.
@@ -174,6 +215,8 @@ impl Event {
     pub fn stage(&self) -> Option<&str> {
         match self {
             Self::StageCached { stage, .. }
+            | Self::StageDownloaded { stage, .. }
+            | Self::StageUploaded { stage, .. }
             | Self::StageWaiting { stage, .. }
             | Self::StageStarted { stage, .. }
             | Self::StageResumed { stage, .. }
@@ -187,6 +230,7 @@ impl Event {
             | Self::StageInterrupted { stage } => Some(stage),
             Self::RunStarted { .. }
             | Self::PointFinished { .. }
+            | Self::UploadsWaiting { .. }
             | Self::Warning { .. }
             | Self::RunFinished { .. } => None,
         }

@@ -14,6 +14,7 @@ use super::dispatch::Dispatcher;
 use super::event::{Event, Reporter};
 use super::host::News;
 use super::images::Images;
+use super::shared::Shared;
 use super::signals::StopFlag;
 use crate::plan::{DataIdentities, Graph, NodeId, Plan};
 use crate::store::{Record, Store};
@@ -55,6 +56,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Bytes that stages on the CPU may take together; one alone always runs. `None` is no limit.
     pub memory: Option<u64>,
+    /// A cache that is shared with other machines.
+    pub shared: Option<Shared>,
     /// Asks the run to stop.
     pub stop: StopFlag,
 }
@@ -72,6 +75,7 @@ impl Options {
             retries: 0,
             timeout: None,
             memory: None,
+            shared: None,
             stop,
         }
     }
@@ -111,6 +115,12 @@ pub struct RunSummary {
     pub ran: Vec<NodeId>,
     /// Stages whose result was in the cache.
     pub cached: usize,
+    /// The nodes whose result came from the shared cache, in order.
+    pub downloaded: Vec<NodeId>,
+    /// How many results were given to the shared cache.
+    pub uploaded: usize,
+    /// The nodes whose result should have been given to the shared cache, and was not.
+    pub not_uploaded: Vec<NodeId>,
     /// What failed, in the order in which it did.
     pub failures: Vec<Failure>,
     /// What was skipped, and the node whose failure was the reason.
@@ -127,6 +137,8 @@ pub(super) struct Run<'a> {
     pub images: Vec<Images>,
     /// Raised when running stages are to stop because another one failed.
     pub cancel: AtomicBool,
+    /// Raised when what is still being sent to the shared cache is to stay here.
+    pub quit: AtomicBool,
     pub log_failed: AtomicBool,
 }
 
@@ -149,6 +161,7 @@ pub fn execute(
         options,
         images: graph.data.iter().map(|params| Images::new(params.clone())).collect(),
         cancel: AtomicBool::new(false),
+        quit: AtomicBool::new(false),
         log_failed: AtomicBool::new(false),
     };
     let (news, heard) = mpsc::channel::<News>();
@@ -177,6 +190,8 @@ pub fn execute(
             status: word.to_owned(),
             ran: summary.ran.len(),
             cached: summary.cached,
+            downloaded: summary.downloaded.len(),
+            uploaded: summary.uploaded,
             failed: summary.failures.iter().filter(|failure| failure.node.is_some()).count(),
             skipped: summary.skipped.len(),
             seconds: summary.elapsed.as_secs_f64(),

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::event::{Event, Stamped};
+use super::shared::Gave;
 use super::signals::StopFlag;
 use super::work::Ended;
 use crate::fingerprint::Fingerprint;
+use crate::plan::NodeId;
 use crate::store::{History, Partial, StageLock, Store, StoreError};
 use crate::train::{EpochRecord, Host, HostError, Measured, Progress};
 
@@ -37,6 +39,8 @@ pub enum News {
     Told(Stamped),
     /// The stage that this slot worked on has ended.
     Ended(Box<Ended>),
+    /// What became of a result that was to be given to the shared cache.
+    Gave(NodeId, Gave),
 }
 
 /// Tells the events of one stage to the dispatcher, and keeps them in the stage's log.

@@ -14,6 +14,7 @@ mod host;
 mod images;
 pub mod memory;
 mod provenance;
+mod shared;
 mod signals;
 mod work;
 
@@ -22,6 +23,7 @@ pub use event::{Event, Reporter, Stamped};
 pub use execute::{Failure, Options, Place, RunSummary, Status, execute};
 pub use host::chain;
 pub use images::Images;
+pub use shared::{Shared, Sharing};
 pub use signals::{Signal, StopFlag};
 
 use miette::Diagnostic;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,8 @@ pub(super) enum Step {
     Ran(Box<Record>),
     /// Its result has come into the cache meanwhile.
     Reused(Box<Record>),
+    /// Its result came from the shared cache.
+    Downloaded(Box<Record>),
     /// The run was asked to stop; the stage has saved where it was.
     Interrupted,
     /// The run was asked to stop while the stage waited for another runner.
@@ -203,6 +206,9 @@ impl<'a> Executor<'a> {
             }
             Lookup::Absent | Lookup::OutputMissing { .. } => {}
         }
+        if let Some(record) = self.ask_shared(name, task, teller)? {
+            return Ok(Step::Downloaded(record));
+        }
         if task.forced && !store.goes_on(fingerprint, last.as_ref())? {
             // Forced means anew: going on from an older state could repeat what the user wants to be rid of.
             store.remove_partial(fingerprint)?;
@@ -219,6 +225,33 @@ impl<'a> Executor<'a> {
             },
         );
         self.compute(node, task, inputs, teller, &lock)
+    }
+
+    /// The result from the shared cache, where there is one and it has it. What is to be made anew is not asked for.
+    fn ask_shared(
+        &self,
+        stage: &str,
+        task: &Task,
+        teller: &Teller<'_>,
+    ) -> Result<Option<Box<Record>>, StoreError> {
+        let Some(shared) = self.run.options.shared.as_ref().filter(|_| !task.forced) else { return Ok(None) };
+        let (store, fingerprint) = (self.run.store, &task.assessment.fingerprint);
+        let stop = || self.run.options.stop.is_raised() || self.run.cancel.load(Ordering::SeqCst);
+        let Some(came) = shared.ask(store, fingerprint, teller, &stop)? else { return Ok(None) };
+        if let Err(error) = store.remove_partial(fingerprint) {
+            // The result is here, so the state will never be looked at again.
+            teller.warn(chain(&error));
+        }
+        let event = Event::StageDownloaded {
+            stage: stage.to_owned(),
+            fingerprint: fingerprint.to_string(),
+            objects: came.objects,
+            bytes: came.bytes,
+            seconds: came.seconds,
+            seconds_saved: came.record.provenance.seconds,
+        };
+        teller.log(fingerprint, event);
+        Ok(Some(came.record))
     }
 
     fn inputs(&self, node: &Node, task: &Task) -> Result<Inputs, Halt> {

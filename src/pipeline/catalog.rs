@@ -52,6 +52,8 @@ pub struct Catalog {
     pub data: Value,
     /// The JSON Schema of the keys at the top.
     pub top: Value,
+    /// The JSON Schema of `[cache]`.
+    pub cache: Value,
 }
 
 impl Catalog {
@@ -66,7 +68,11 @@ impl Catalog {
             "seed": {"type": "integer", "minimum": 0, "default": 0,
                 "description": "The seed of every random number, where a stage has none of its own."},
         }});
-        Self { kinds, data: plain(data), top }
+        let cache = json!({"type": "object", "additionalProperties": false, "properties": {
+            "remote": {"type": "string", "description":
+                "A cache that machines share: `s3://bucket/prefix`, `gs://`, `az://` or `file:///path`; never hashed. See `docs/remote.md`."},
+        }});
+        Self { kinds, data: plain(data), top, cache }
     }
 
     /// The kind of this name.

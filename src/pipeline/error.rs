@@ -42,7 +42,8 @@ impl Mistake {
         let (source, help) = (&place.source, help.into());
         Self {
             message: message.into(),
-            source_code: NamedSource::new(&source.name, source.text.clone()).with_language("toml"),
+            source_code: NamedSource::new(&source.name, without_passwords(&source.text))
+                .with_language("toml"),
             span: place.span.clone().into(),
             help: (!help.is_empty()).then_some(help),
         }
@@ -52,6 +53,24 @@ impl Mistake {
     pub(super) fn offset(&self) -> usize {
         self.span.offset()
     }
+}
+
+/// The text with stars, as many, in place of what stands before the `@` of an address. A mistake is shown with the lines around
+/// it, and one of them may hold a password that does not belong there.
+fn without_passwords(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        let end = after
+            .find(|c: char| c == '/' || c == '"' || c == '\'' || c.is_whitespace())
+            .unwrap_or(after.len());
+        let secret = after[..end].rfind('@').unwrap_or(0);
+        shown.push_str(before);
+        shown.push_str(&"*".repeat(secret));
+        rest = &after[secret..];
+    }
+    shown + rest
 }
 
 /// Why a pipeline cannot be used.
@@ -97,4 +116,17 @@ pub enum PipelineError {
         /// How it is written.
         help: &'static str,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_before_the_at_of_an_address_is_not_shown_and_places_stay() {
+        let text = "remote = \"s3://key:s3cr3t@bucket/x\" # a@b\nother = 's3://bucket/a@b'\n";
+        let shown = without_passwords(text);
+        assert_eq!(shown.len(), text.len());
+        assert_eq!(shown, "remote = \"s3://**********@bucket/x\" # a@b\nother = 's3://bucket/a@b'\n");
+    }
 }

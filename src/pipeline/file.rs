@@ -26,10 +26,14 @@ pub struct Pipeline {
     pub seed: u64,
     /// The keys of `[data]` that are written.
     pub data: Map<String, Value>,
+    /// The address of a shared cache, as it is written: see [`Pipeline::remote_error`].
+    pub remote: Option<String>,
     /// The stages, inputs before what takes them.
     pub stages: Vec<StageDecl>,
     /// Where keys of `[data]` are written.
     pub(super) data_places: HashMap<String, Place>,
+    /// Where `cache.remote` is written.
+    pub(super) remote_place: Option<Place>,
     /// What the file sweeps.
     pub(super) sweep: Arc<Sweep>,
     /// Swept keys to which a change of the command line gives one value.
@@ -90,38 +94,52 @@ fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineErro
         fail(vec![Mistake::new(&place, error.message(), "")])
     })?;
     let root = root.get_ref();
-    let head = checker.table("", root, &catalog.top, &["data", "stage", "sweep"]);
-    let (mut data, mut data_places) = (Map::new(), HashMap::new());
-    match root.get("data").map(|value| (value.get_ref(), value)) {
-        None => {}
-        Some((DeValue::Table(table), _)) => {
-            data = checker.table("", table, &catalog.data, &[]);
-            let places = table.iter().map(|(key, v)| (key.get_ref().to_string(), checker.place(v.span())));
-            data_places = places.collect();
-        }
-        Some((_, value)) => {
-            let words = format!("`data` must be a table, found {}", checker.written(value));
-            checker.mistake(value.span(), words, "write `[data]`");
-        }
-    }
+    let head = checker.table("", root, &catalog.top, &["cache", "data", "stage", "sweep"]);
+    let (data, data_places) = section("data", root, &catalog.data, &mut checker);
+    let (cache, mut cache_places) = section("cache", root, &catalog.cache, &mut checker);
     let stages = stages::read(root, &catalog, &mut checker);
     let sweep = sweep::read(root.get("sweep"), &stages, &catalog, &mut checker);
     if !checker.mistakes.is_empty() {
         return Err(fail(checker.mistakes));
     }
-    let text = |key: &str| head.get(key).and_then(Value::as_str).map(str::to_owned);
+    let text =
+        |table: &Map<String, Value>, key: &str| table.get(key).and_then(Value::as_str).map(str::to_owned);
     Ok(Pipeline {
-        name: text("name").unwrap_or_else(|| "pipeline".to_owned()),
-        description: text("description"),
+        name: text(&head, "name").unwrap_or_else(|| "pipeline".to_owned()),
+        description: text(&head, "description"),
         seed: head.get("seed").and_then(Value::as_u64).unwrap_or(0),
         data,
+        remote: text(&cache, "remote"),
         stages: order(stages.stages).map_err(|mistake| fail(vec![*mistake]))?,
         data_places,
+        remote_place: cache_places.remove("remote"),
         sweep: Arc::new(sweep),
         pins: Vec::new(),
         source: source.clone(),
         catalog: Arc::new(catalog),
     })
+}
+
+/// The keys of a table at the top that are written, and where.
+fn section(
+    name: &str,
+    root: &DeTable<'_>,
+    schema: &Value,
+    checker: &mut Checker,
+) -> (Map<String, Value>, HashMap<String, Place>) {
+    match root.get(name).map(|value| (value.get_ref(), value)) {
+        None => (Map::new(), HashMap::new()),
+        Some((DeValue::Table(table), _)) => {
+            let values = checker.table("", table, schema, &[]);
+            let places = table.iter().map(|(key, v)| (key.get_ref().to_string(), checker.place(v.span())));
+            (values, places.collect())
+        }
+        Some((_, value)) => {
+            let words = format!("`{name}` must be a table, found {}", checker.written(value));
+            checker.mistake(value.span(), words, format!("write `[{name}]`"));
+            (Map::new(), HashMap::new())
+        }
+    }
 }
 
 impl Pipeline {
@@ -138,6 +156,15 @@ impl Pipeline {
             self.stages.iter().find(|declared| declared.name == stage).map(|declared| &declared.places)
         };
         let place = places.and_then(|places| places.get(key).or_else(|| places.get(""))).cloned();
+        self.mistake_at(place, message, help)
+    }
+
+    /// What is wrong with the address of the shared cache, which only the store can tell.
+    pub fn remote_error(&self, message: String, help: &str) -> PipelineError {
+        self.mistake_at(self.remote_place.clone(), message, help)
+    }
+
+    fn mistake_at(&self, place: Option<Place>, message: String, help: &str) -> PipelineError {
         let place = place.unwrap_or_else(|| Place { source: self.source.clone(), span: 0..0 });
         let mistakes = vec![Mistake::new(&place, message, help)];
         if place.source == self.source {

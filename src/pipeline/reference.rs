@@ -99,6 +99,8 @@ pub fn reference(catalog: &Catalog) -> String {
     page += "\n## `[data]`\n\n";
     page += &table(&catalog.data);
     page += &choices(&catalog.data);
+    page += "\n## `[cache]`\n\n";
+    page += &table(&catalog.cache);
     page += STAGES;
     for kind in &catalog.kinds {
         let _ = write!(page, "\n## `{}`\n\nTo {}.\n\n", kind.name, kind.summary);

@@ -30,6 +30,7 @@ pub fn schema(catalog: &Catalog) -> Value {
         .collect();
     let mut properties = catalog.top["properties"].clone();
     properties["data"] = catalog.data.clone();
+    properties["cache"] = catalog.cache.clone();
     properties["sweep"] = super::sweep::schema("#/$defs/axes");
     properties["stage"] = json!({
         "type": "array",

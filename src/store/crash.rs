@@ -6,6 +6,7 @@
 
 mod collection;
 mod reading;
+mod remote;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -20,7 +20,7 @@
 //! A file appears whole or not at all (see the `durable` module), and a record only after its objects, so a
 //! record means that its outputs are there. What is read back is checked: objects against their names, records
 //! and other JSON files against their seal (`sealed`), states against the hash at their head. `docs/cache.md`
-//! has the formats and the promises, each with the test that holds it.
+//! has the formats and the promises, each with the test that holds it. What machines share of it is the room `remote`.
 
 mod bundle;
 #[cfg(test)]

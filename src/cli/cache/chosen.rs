@@ -49,7 +49,7 @@ impl ChosenArgs {
             Some(stage) => format!("{stage} of {}", self.target),
             None => self.target.clone(),
         };
-        let work = if Path::new(&self.target).extension().is_some_and(|extension| extension == "toml") {
+        let work = if is_pipeline(&self.target) {
             self.of_pipeline(cache)?
         } else {
             self.of_cache(cache, inventory)?
@@ -141,6 +141,11 @@ fn of_hash(digits: &str, inventory: &Inventory) -> Vec<(String, Vec<Fingerprint>
     let known: BTreeSet<_> = inventory.work.keys().chain(inventory.pins.keys()).collect();
     let work = known.into_iter().map(|fingerprint| (fingerprint.to_string(), vec![*fingerprint]));
     objects.chain(work).filter(|(hash, _)| hash.starts_with(digits)).collect()
+}
+
+/// Whether a word is meant as the path of a pipeline file.
+pub fn is_pipeline(target: &str) -> bool {
+    Path::new(target).extension().is_some_and(|extension| extension == "toml")
 }
 
 /// Opens the cache and keeps collection away from it while something is done with results.

@@ -5,6 +5,9 @@ mod du;
 mod gc;
 mod ls;
 mod pin;
+mod pull;
+mod push;
+mod transfer;
 mod units;
 
 pub use units::size;
@@ -38,6 +41,10 @@ enum CacheCommand {
     Pin(pin::PinArgs),
     /// Take a pin back
     Unpin(pin::UnpinArgs),
+    /// Give results to the shared cache
+    Push(push::PushArgs),
+    /// Take results from the shared cache
+    Pull(pull::PullArgs),
 }
 
 /// Runs the command.
@@ -49,6 +56,8 @@ pub fn run(args: &CacheCommandArgs) -> Result<ExitCode> {
         CacheCommand::Gc(args) => gc::run(args).map(|()| ExitCode::SUCCESS),
         CacheCommand::Pin(args) => pin::pin(args).map(|()| ExitCode::SUCCESS),
         CacheCommand::Unpin(args) => pin::unpin(args).map(|()| ExitCode::SUCCESS),
+        CacheCommand::Push(args) => push::run(args),
+        CacheCommand::Pull(args) => pull::run(args),
     }
 }
 

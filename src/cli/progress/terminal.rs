@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::pace::Pace;
 use crate::cli::style::{BAD, FAINT, GOOD, REUSED, STAGE, STALE, paint};
 use crate::engine::{Event, Reporter, Stamped};
-use crate::report::format::seconds;
+use crate::report::format::{bytes, plural, seconds};
 use crate::report::key_figure;
 use crate::train::{EpochRecord, Progress};
 
@@ -204,6 +204,16 @@ impl Reporter for Terminal {
             // Of a sweep the points are told.
             Event::StageCached { .. } if self.sweep => {}
             Event::StageCached { .. } => self.line(&format!("  {told} {}", paint(REUSED, "cached"))),
+            Event::StageDownloaded { bytes: size, .. } => {
+                let words = format!("came from the shared cache ({})", bytes(*size));
+                self.line(&format!("  {told} {}", paint(REUSED, words)));
+            }
+            // The end says how many.
+            Event::StageUploaded { .. } => {}
+            Event::UploadsWaiting { left, remote } => {
+                let words = format!("sending {} to {remote}", plural(*left, "result"));
+                self.line(&paint(FAINT, words));
+            }
             Event::StageWaiting { holder, .. } => {
                 let words = format!("waits for {holder}, which runs it");
                 self.line(&format!("  {told} {}", paint(STALE, words)));

@@ -209,6 +209,9 @@ fn ending(watched: &Watched) -> Stamped {
         status: watched.run.status.clone(),
         ran: of("ran"),
         cached: of("cached"),
+        downloaded: of("downloaded"),
+        // What was given away is not kept of a run.
+        uploaded: 0,
         failed: of("failed"),
         skipped: of("skipped"),
         seconds: (ended - watched.run.started).total(jiff::Unit::Second).unwrap_or(0.0),

@@ -88,6 +88,11 @@ impl Client {
         let built = match url.kind() {
             Kind::S3 => {
                 let builder = AmazonS3Builder::from_env().with_bucket_name(url.bucket()).with_retry(retry);
+                if is_plain(&endpoint()) && !allows_http() {
+                    return Err(
+                        "AWS_ENDPOINT_URL is plain HTTP, which only AWS_ALLOW_HTTP=true allows".to_owned()
+                    );
+                }
                 // `AWS_ALLOW_HTTP` is one of the options of the client, which are replaced here.
                 let options = options.with_allow_http(allows_http());
                 builder
@@ -240,6 +245,9 @@ impl Body<'_> {
     /// The next part of it; `None` at its end.
     pub fn next(&mut self, stop: Stop<'_>) -> Result<Option<Vec<u8>>, Fault> {
         let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Fault::Failed("it comes too slowly".to_owned()));
+        }
         let limit = self.client.patience.min(left);
         Ok(self.client.wait(limit, stop, self.stream.try_next())?.flatten())
     }
@@ -256,6 +264,15 @@ fn there_is_one<T>(put: Result<T, Error>) -> Result<bool, Error> {
 
 fn no_bucket() -> Fault {
     Fault::Failed("there is no such bucket or folder".to_owned())
+}
+
+fn endpoint() -> String {
+    let named = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+    named.iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default()
+}
+
+fn is_plain(endpoint: &str) -> bool {
+    endpoint.to_ascii_lowercase().starts_with("http://")
 }
 
 fn allows_http() -> bool {

@@ -21,8 +21,6 @@ mod error;
 mod fault;
 mod pull;
 mod push;
-#[cfg(test)]
-mod tests;
 mod url;
 
 use std::path::Path;
@@ -190,7 +188,7 @@ impl Remote {
             Err(Flaw::Format(found)) => {
                 Err(RemoteError::Layout { url, what: "format", found, known: FORMAT })
             }
-            Err(Flaw::Damaged) => Err(self.wrong(MARK, "it is damaged".to_owned())),
+            Err(Flaw::Damaged) => Err(RemoteError::Setup { url, reason: format!("its `{MARK}` is damaged") }),
         }
     }
 
