@@ -25,7 +25,7 @@ POINTS = """
 seed = "1..10"
 threshold-search.flops_ratio = "0.3001..0.8000 step 0.0005"
 """
-ROUNDS = 7
+ROUNDS = 5
 
 
 def stage(name, kind, role, giver, more):
