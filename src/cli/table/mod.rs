@@ -104,6 +104,7 @@ pub fn run(args: &TableArgs) -> Result<()> {
         if args.metric.is_empty() { SHOWN.to_vec() } else { args.metric.iter().map(|f| f.0).collect() };
     let sharing = Sharing::of(&opened.graph, &records);
     let missing = plan.to_run();
+    let table = || Table::new(&rows, &metrics, args.baseline.as_deref());
     match args.format {
         Format::Json => {
             let mut shared = serde_json::to_value(sharing).into_diagnostic()?;
@@ -113,15 +114,14 @@ pub fn run(args: &TableArgs) -> Result<()> {
         }
         Format::Csv => say_all!("{}", formats::csv(&rows, &metrics)?),
         Format::Latex => {
-            say_all!("{}", formats::latex(&Table::new(&rows, &metrics, args.baseline.as_deref())))
+            say_all!("{}", formats::latex(&table()));
         }
         Format::Markdown => {
-            say_all!("{}", formats::markdown(&Table::new(&rows, &metrics, args.baseline.as_deref())))
+            say_all!("{}", formats::markdown(&table()));
         }
         Format::Text if rows.is_empty() => say!("nothing was evaluated yet"),
         Format::Text => {
-            let table = Table::new(&rows, &metrics, args.baseline.as_deref());
-            say_all!("{}", formats::text(&table, super::style::width()));
+            say_all!("{}", formats::text(&table(), super::style::width()));
             if let Some(words) = saved(&sharing) {
                 say!("\n{}", paint(FAINT, words));
             }
