@@ -138,8 +138,10 @@ def look(browser, report, shots):
     for entry in browser.logged("performance"):
         message = json.loads(entry["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":
-            address = message["params"]["request"]["url"]
-            if address != report.resolve().as_uri() and not address.startswith("data:"):
+            asked = message["params"]
+            address, page = asked["request"]["url"], asked["documentURL"]
+            # The browser's own pages ask for what they like.
+            if page == report.resolve().as_uri() != address and not address.startswith("data:"):
                 wrong.append(f"{report.name}: asks for {address}")
     return wrong
 

@@ -19,9 +19,10 @@ use crate::report::figures::{Absent, Content, FigureId, Study};
   runner plot P.toml --over threshold-search.flops_ratio=0.3,0.5,0.7 --over seed=1..3
   runner plot P.toml pareto channels --to paper --format svg,csv --width 85mm
 
-Only what is in the cache is drawn; `runner run` with the same --over computes the rest. A figure that has nothing to
-show is left out with a word why. SVG files are as wide as asked for and go into LaTeX (package svg) and Inkscape; PNG
-files have two pixels for each of 96 to the inch; CSV files have what was drawn, unrounded.")]
+Only what is in the cache is drawn; `runner run` with the same --over computes the rest. A figure
+that has nothing to show is left out with a word why. SVG files are as wide as asked for and go into
+LaTeX (package svg) and Inkscape; PNG files have two pixels for each of 96 to the inch; CSV files
+have what was drawn, unrounded.")]
 pub struct PlotArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,

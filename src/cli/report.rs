@@ -20,11 +20,12 @@ use crate::report::observations;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   runner report pipelines/quickstart.toml --open
-  runner report P.toml --over threshold-search.flops_ratio=0.3,0.5,0.7 --over seed=1..3 --to study.html
+  runner report P.toml --over threshold-search.flops_ratio=0.3,0.5 --over seed=1..3 --to study.html
   runner report pipelines/ablation_quick.toml --over seed=1..3 --baseline retrain-uniform
 
-Only what is in the cache is shown, and the report says what is missing; `runner run` with the same --over computes it.
-The file has every figure and its data, works offline, follows the light or dark mode of its reader, and prints.")]
+Only what is in the cache is shown, and the report says what is missing; `runner run` with the same
+--over computes it. The file has every figure and its data, works offline, follows the light or dark
+mode of its reader, and prints.")]
 pub struct ReportArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kuva::AxisLabelOverlap;
 use kuva::TickFormat;
 use kuva::prelude::{Layout, LegendEntry, LegendPosition, Plot, ReferenceLine, Theme};
-use kuva::render::render::render_multiple;
+use kuva::render::render::{Primitive, render_multiple};
 
 use super::panel::Panel;
 use super::text::fit;
@@ -17,6 +17,9 @@ pub const SMALL: u32 = 11;
 const LABEL: u32 = 12;
 /// Headings.
 pub const HEAD: u32 = 13;
+
+/// A line of a legend.
+const LINE: f64 = 17.0;
 
 /// What surrounds what is drawn.
 #[derive(Default)]
@@ -44,12 +47,13 @@ pub struct Axes {
 /// Draws a chart.
 pub fn chart(plots: Vec<Plot>, axes: Axes) -> Panel {
     let (width, height) = axes.size;
-    // The legend makes the picture higher by itself, and needs to know how many names stand side by side.
+    // A legend makes the picture higher, not what it explains lower.
     let longest = axes.legend.iter().map(|entry| super::text::width(&entry.label, SMALL)).fold(0.0, f64::max);
     let columns = ((width - 60.0) / (longest + 40.0)).floor().max(1.0);
+    let rows = (axes.legend.len() as f64 / columns).ceil();
     let mut layout = Layout::auto_from_plots(&plots)
         .with_width(width)
-        .with_height(height)
+        .with_height(height + rows * LINE)
         .with_title(fit(&axes.title, HEAD, width - 24.0))
         .with_title_size(HEAD)
         .with_x_label(axes.x)
@@ -76,10 +80,20 @@ pub fn chart(plots: Vec<Plot>, axes: Axes) -> Panel {
     layout = layout.with_x_axis_min(x.low).with_x_axis_max(x.high).with_x_tick_step(x.step);
     layout = layout.with_y_axis_min(y.low).with_y_axis_max(y.high).with_y_tick_step(y.step);
     layout = layout.with_x_tick_format(ticks(axes.percent.0)).with_y_tick_format(ticks(axes.percent.1));
+    // The library reckons with numbers of its own format.
+    let left = y.widest(axes.percent.1) + f64::from(LABEL) + 24.0;
+    layout = layout.with_force_margins(left, x.widest(axes.percent.0) / 2.0 + 8.0);
     for line in axes.lines {
         layout = layout.with_reference_line(line);
     }
-    Panel::new(axes.title, render_multiple(plots, layout))
+    let mut scene = render_multiple(plots, layout);
+    // Below a legend the library leaves room that nothing fills.
+    let lowest = scene.elements.iter().filter_map(|element| match element {
+        Primitive::Text { y, .. } => Some(*y),
+        _ => None,
+    });
+    scene.height = scene.height.min((lowest.fold(0.0, f64::max) + 12.0).ceil());
+    Panel::new(axes.title, scene)
 }
 
 fn theme() -> Theme {
@@ -95,12 +109,13 @@ fn theme() -> Theme {
 
 /// How numbers stand along an axis.
 fn ticks(percent: bool) -> TickFormat {
-    let sign = if percent { "%" } else { "" };
-    TickFormat::Custom(Arc::new(move |value| {
-        // What rounding leaves of zero is zero.
-        let value = if value.abs() < 1e-9 { 0.0 } else { value };
-        format!("{}{sign}", crate::report::format::number(value))
-    }))
+    TickFormat::Custom(Arc::new(move |value| tick(value, percent)))
+}
+
+fn tick(value: f64, percent: bool) -> String {
+    // What rounding leaves of zero is zero.
+    let value = if value.abs() < 1e-9 { 0.0 } else { value };
+    format!("{}{}", crate::report::format::number(value), if percent { "%" } else { "" })
 }
 
 /// What an axis spans, from tick to tick.
@@ -141,6 +156,13 @@ impl Range {
         let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|part| part * power);
         let step = step.into_iter().find(|step| *step >= least * (1.0 - 1e-9)).unwrap_or(10.0 * power);
         Self { low: (low / step + 1e-9).floor() * step, high: (high / step - 1e-9).ceil() * step, step }
+    }
+
+    /// How wide its widest number is.
+    fn widest(self, percent: bool) -> f64 {
+        let count = ((self.high - self.low) / self.step).round().clamp(1.0, 100.0) as usize;
+        let number = |at: usize| tick(self.low + self.step * at as f64, percent);
+        (0..=count).map(|at| super::text::width(&number(at), SMALL)).fold(0.0, f64::max)
     }
 
     /// Of whole numbers, such as epochs.

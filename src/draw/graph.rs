@@ -26,7 +26,9 @@ pub fn panel(found: &StageGraph) -> Panel {
         let text = measure(&stage.name, NAME).max(measure(&below(stage), SMALL));
         (text + 20.0).min(WIDEST)
     };
-    let widths: Vec<f64> = stages.iter().map(wide).collect();
+    // Boxes of one width stand under each other, so that chains are straight.
+    let widest = stages.iter().map(wide).fold(0.0, f64::max);
+    let widths = vec![widest; stages.len()];
     let place = |name: &str| stages.iter().position(|stage| stage.name == name);
     let mut edges: Vec<(usize, usize)> = Vec::new();
     for (to, stage) in stages.iter().enumerate() {

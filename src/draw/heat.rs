@@ -54,12 +54,13 @@ pub fn panel(heat: &Heat, width: f64) -> Panel {
         if heat.square { (across.min(34.0), across.min(34.0)) } else { (across.min(60.0), 18.0) };
     let top = 48.0;
     let bottom = top + high * heat.rows.len() as f64;
-    let mut scene = canvas(width, bottom + 22.0);
+    let mut scene = canvas(width, bottom + 44.0);
     let title = fit(&heat.title, HEAD, width - 16.0);
     scene.add(words(width / 2.0, 18.0, &title, HEAD, TextAnchor::Middle, TEXT.light));
     let half = measure(&heat.across, SMALL) / 2.0 + 2.0;
     let middle = (left + across * count / 2.0).min(width - half).max(half);
     scene.add(words(middle, bottom + 15.0, &heat.across, SMALL, TextAnchor::Middle, FAINT.light));
+    key(heat.scale, &mut scene, width, bottom + 26.0);
     if down > 0.0 {
         scene.add(Primitive::Text {
             x: 12.0,
@@ -83,6 +84,24 @@ pub fn panel(heat: &Heat, width: f64) -> Panel {
         }
     }
     Panel::new(heat.title.clone(), scene)
+}
+
+/// What shades stand for: a row of them from end to end, with the values of the ends.
+fn key(scale: Scale, scene: &mut Scene, width: f64, y: f64) {
+    const BOXES: usize = 21;
+    const WIDE: f64 = 6.0;
+    let (low, ends) = match scale {
+        Scale::Sequential => (0.0, ["0%", "100%"]),
+        Scale::Diverging => (-1.0, ["−1", "1"]),
+    };
+    let left = (width - WIDE * BOXES as f64) / 2.0;
+    for at in 0..BOXES {
+        let value = low + (1.0 - low) * at as f64 / (BOXES - 1) as f64;
+        scene.add(rectangle(left + WIDE * at as f64, y, WIDE + 0.3, 9.0, &scale.colour(value)));
+    }
+    let right = left + WIDE * BOXES as f64;
+    scene.add(words(left - 5.0, y + 8.5, ends[0], TINY, TextAnchor::End, FAINT.light));
+    scene.add(words(right + 5.0, y + 8.5, ends[1], TINY, TextAnchor::Start, FAINT.light));
 }
 
 /// The names of the columns: as many of them as do not touch.

@@ -86,7 +86,7 @@ fn of_budget(matrix: &Correlations) -> Heat {
         across: "numbered as the rows".to_owned(),
         down: String::new(),
         columns: (1..=shown).map(|at| at.to_string()).collect(),
-        rows: (0..shown).map(|at| format!("{}  {}", name(at), at + 1)).collect(),
+        rows: (0..shown).map(|at| format!("{} [{}]", name(at), at + 1)).collect(),
         cells: (0..shown).map(|row| (0..shown).map(|column| cell(row, column)).collect()).collect(),
         scale: Scale::Diverging,
         square: true,

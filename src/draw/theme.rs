@@ -84,7 +84,7 @@ pub fn line(at: usize) -> LineStyle {
 pub const STEPS: usize = 20;
 
 /// From which step on a cell is strong, so that words on it must be pale.
-const STRONG: usize = 12;
+const STRONG: usize = 11;
 
 /// How values become shades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,23 +97,26 @@ pub enum Scale {
 
 type Rgb = [f64; 3];
 
-/// A pale colour, one half way and the strong one, each on white and on dark.
-type Ramp = [[Rgb; 3]; 2];
+/// The ends of the pale half of a scale, then those of the strong half, each on white and on dark. Between the halves
+/// colours leap a little, so that words on every shade stand out.
+type Ramp = [[Rgb; 4]; 2];
 
 const BLUE: Ramp = [
-    [[243.0, 246.0, 250.0], [117.0, 176.0, 220.0], [8.0, 54.0, 110.0]],
-    [[30.0, 38.0, 49.0], [44.0, 110.0, 166.0], [178.0, 222.0, 255.0]],
+    [[243.0, 246.0, 250.0], [82.0, 140.0, 196.0], [52.0, 114.0, 174.0], [8.0, 54.0, 110.0]],
+    [[30.0, 38.0, 49.0], [36.0, 104.0, 160.0], [62.0, 132.0, 190.0], [178.0, 222.0, 255.0]],
 ];
 const ORANGE: Ramp = [
-    [[243.0, 246.0, 250.0], [236.0, 158.0, 92.0], [122.0, 48.0, 0.0]],
-    [[30.0, 38.0, 49.0], [160.0, 84.0, 24.0], [255.0, 208.0, 160.0]],
+    [[243.0, 246.0, 250.0], [214.0, 126.0, 58.0], [178.0, 86.0, 20.0], [110.0, 42.0, 0.0]],
+    [[30.0, 38.0, 49.0], [158.0, 86.0, 26.0], [196.0, 118.0, 52.0], [255.0, 208.0, 160.0]],
 ];
 
 fn shade(step: usize, ramp: Ramp, dark: bool) -> String {
-    let [pale, middle, strong] = ramp[usize::from(dark)];
-    let share = step as f64 / STEPS as f64;
-    let (from, to, share) =
-        if share <= 0.5 { (pale, middle, 2.0 * share) } else { (middle, strong, 2.0 * share - 1.0) };
+    let [pale, before, after, strong] = ramp[usize::from(dark)];
+    let (from, to, share) = if step < STRONG {
+        (pale, before, step as f64 / (STRONG - 1) as f64)
+    } else {
+        (after, strong, (step - STRONG) as f64 / (STEPS - STRONG) as f64)
+    };
     let part = |at: usize| (from[at] + (to[at] - from[at]) * share).round() as u8;
     format!("#{:02x}{:02x}{:02x}", part(0), part(1), part(2))
 }

@@ -11,10 +11,10 @@ use crate::report::format::plural;
 
 /// Panels are drawn so wide, in pixels; the page makes them wider or narrower.
 const PANEL: f64 = 380.0;
-/// The one panel of a figure.
-const SINGLE: f64 = 560.0;
+/// The one panel of a figure, on a desk and on a phone: words must not shrink with the screen.
+const SINGLE: [f64; 2] = [560.0, 340.0];
 /// So many panels are seen at once; the others are folded away.
-const OPEN: usize = 8;
+const OPEN: usize = 6;
 /// No more panels than this are on the page at all.
 const PANELS: usize = 48;
 /// Rows of data on the page; the CSV has all.
@@ -27,19 +27,24 @@ pub fn figure(figure: FigureId, study: &Study<'_>) -> Markup {
         Err(why) => return html! { p.absent { "Left out: " (why) "." } },
     };
     let mut all = panels(&content, PANEL);
-    if all.len() == 1 {
-        all = panels(&content, SINGLE);
-    }
     let count = all.len();
     all.truncate(PANELS);
     let folded = all.split_off(all.len().min(OPEN));
+    let class = if figure == FigureId::Graph { "graph" } else { "panels" };
     html! {
         p.caption { (figure.caption()) }
-        figure id=(format!("figure-{}", figure.name())) { (drawn(figure, &all, count)) }
+        figure id=(format!("figure-{}", figure.name())) {
+            @if count == 1 && figure != FigureId::Graph {
+                (single("wide", panels(&content, SINGLE[0])))
+                (single("narrow", panels(&content, SINGLE[1])))
+            } @else {
+                (drawn(class, &all))
+            }
+        }
         @if !folded.is_empty() {
             details.more {
                 summary { (plural(folded.len(), "more panel")) }
-                figure { (drawn(figure, &folded, count)) }
+                figure { (drawn(class, &folded)) }
             }
         }
         (cut(count, PANELS, "panel"))
@@ -50,17 +55,18 @@ pub fn figure(figure: FigureId, study: &Study<'_>) -> Markup {
     }
 }
 
-fn drawn(figure: FigureId, panels: &[Panel], count: usize) -> Markup {
-    let class = match (figure, count) {
-        (FigureId::Graph, _) => "graph",
-        (_, 1) => "single",
-        _ => "panels",
-    };
+fn drawn(class: &str, panels: &[Panel]) -> Markup {
     html! {
         div class=(class) tabindex=[(class == "graph").then_some("0")] {
             @for panel in panels { (PreEscaped(panel.inline_svg())) }
         }
     }
+}
+
+/// The one panel of a figure, for screens of a kind.
+fn single(class: &str, panels: Vec<Panel>) -> Markup {
+    let panels: Vec<Panel> = panels.into_iter().map(|panel| panel.named(class)).collect();
+    drawn(class, &panels)
 }
 
 /// The data: a link that saves them as CSV, and a table.

@@ -29,15 +29,27 @@ fn averaged(graph: &Graph, records: &[Option<Record>], baseline: Option<&Baselin
     merged(graph, rows(&found, &Grouping { over, outputs, baseline: baseline.cloned() }))
 }
 
-/// A network that does not depend on a swept key is one row, not one for each value.
+/// A network that does not depend on a swept key is one row, not one for each value; unless it is compared with others
+/// that do.
 fn merged(graph: &Graph, rows: Vec<Row>) -> Vec<Row> {
+    let reduced: Vec<Row> = rows
+        .iter()
+        .map(|row| {
+            let own =
+                graph.points.iter().find(|point| row.label.iter().all(|term| point.label.contains(term)));
+            let common = own.and_then(|point| point.node(&row.stage)).map(|id| graph.common_label(id));
+            let mut row = row.clone();
+            row.label.retain(|term| common.as_ref().is_none_or(|common| common.contains(term)));
+            row
+        })
+        .collect();
     let mut merged: Vec<Row> = Vec::new();
-    for mut row in rows {
-        let own = graph.points.iter().find(|point| row.label.iter().all(|term| point.label.contains(term)));
-        if let Some(id) = own.and_then(|point| point.node(&row.stage)) {
-            let common = graph.common_label(id);
-            row.label.retain(|term| common.contains(term));
-        }
+    for (row, short) in rows.into_iter().zip(&reduced) {
+        let same = |other: &Row| {
+            (&other.stage, &other.output, &other.label) == (&short.stage, &short.output, &short.label)
+        };
+        let one = reduced.iter().filter(|other| same(other)).all(|other| other == short);
+        let row = if one { short.clone() } else { row };
         if !merged.contains(&row) {
             merged.push(row);
         }
@@ -103,8 +115,10 @@ fn cell(metric: Metric, mean: Mean) -> String {
         Metric::Loss | Metric::Latency1 | Metric::Latency64 => format!("{value:.2}"),
     };
     match mean.sd {
-        // A spread that cannot be seen in the digits shown only clutters.
-        Some(sd) if write(sd) != write(0.0) => format!("{} ± {}", write(mean.mean), write(sd)),
+        // A spread that cannot be seen in the digits shown only clutters; that of the size is that of the parameters.
+        Some(sd) if metric != Metric::Bytes && write(sd) != write(0.0) => {
+            format!("{} ± {}", write(mean.mean), write(sd))
+        }
         _ => write(mean.mean),
     }
 }

@@ -105,7 +105,7 @@ impl FigureId {
         match self {
             Self::Pareto => "Accuracy against FLOPs",
             Self::Channels => "Channels kept per layer",
-            Self::Gates => "Gates and other scores, and where they were cut",
+            Self::Gates => "Gates and other scores",
             Self::Curves => "Training curves",
             Self::Similarity => "Similarity of the structures",
             Self::Confusion => "Confusion of classes",

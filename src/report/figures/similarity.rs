@@ -47,7 +47,7 @@ impl Similarity {
         budgets.sort_by(|a, b| a.0.unwrap_or(0.0).total_cmp(&b.0.unwrap_or(0.0)));
         if budgets.is_empty() {
             return Err(Absent::new(
-                "it compares structures of the same budget, and there are no two: sweep the seed (`--over seed=1..3`)",
+                "it compares structures of the same budget, and there are no two: sweep the seed, with --over seed=1..3",
             ));
         }
         let matrix = |(wanted, group): (Option<f64>, Vec<&Structure>)| {
