@@ -16,7 +16,9 @@ use crate::report::format::{bytes, plural};
 #[command(after_help = "Examples:
   runner plan pipelines/quickstart.toml
   runner plan pipelines/quickstart.toml --set gate-train.epochs=12
-  runner plan pipelines/quickstart.toml --over threshold-search.flops_ratio=0.3,0.5,0.7")]
+  runner plan pipelines/quickstart.toml --over threshold-search.flops_ratio=0.3,0.5,0.7
+
+A plan asks no shared cache: a run may find there what a plan says would run (docs/remote.md).")]
 pub struct PlanArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,

@@ -101,7 +101,7 @@ pub struct RunStage {
     pub points: Vec<usize>,
     /// The identity of its result, if it has one.
     pub fingerprint: Option<Fingerprint>,
-    /// `open` until the run ends, then `ran`, `cached`, `failed`, `skipped` or still `open`.
+    /// `open` until the run ends, then `ran`, `cached`, `downloaded`, `failed`, `skipped` or still `open`.
     pub state: String,
     /// What it gave, by output; empty until the run ends.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

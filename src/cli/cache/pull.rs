@@ -7,10 +7,9 @@ use clap::Args;
 use miette::{Result, miette};
 
 use super::chosen::{is_pipeline, visited};
-use super::transfer::{Item, Outcome, Report};
-use crate::cli::args::{CacheArgs, ChangeArgs, PipelineArgs};
+use super::transfer::{Item, Outcome, Report, TransferArgs};
+use crate::cli::args::PipelineArgs;
 use crate::cli::open::Opened;
-use crate::cli::remote::RemoteArgs;
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, Graph, NodeId, named};
 use crate::store::{Control, Lookup, Pulled, Record, Remote, RemoteError, Store, objects};
@@ -31,27 +30,14 @@ pub struct PullArgs {
     /// A pipeline file; all results without it
     #[arg(value_name = "PIPELINE")]
     pipeline: Option<String>,
-    /// A stage of the pipeline
-    #[arg(value_name = "STAGE")]
-    stage: Option<String>,
     #[command(flatten)]
-    changes: ChangeArgs,
-    /// Say what would come, and take nothing
-    #[arg(long)]
-    dry_run: bool,
-    #[command(flatten)]
-    remote: RemoteArgs,
-    #[command(flatten)]
-    cache: CacheArgs,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    with: TransferArgs,
 }
 
 /// Takes results.
 pub fn run(args: &PullArgs) -> Result<ExitCode> {
-    let (store, _visit) = visited(&args.cache)?;
-    if !args.dry_run {
+    let (store, _visit) = visited(&args.with.cache)?;
+    if !args.with.dry_run {
         store.prepare()?;
     }
     let report = match &args.pipeline {
@@ -61,8 +47,8 @@ pub fn run(args: &PullArgs) -> Result<ExitCode> {
             return Err(miette!(help = help, "`{other}` is no pipeline file"));
         }
         None => {
-            let remote = args.remote.open(None)?;
-            let mut report = Report::new(&remote, args.dry_run);
+            let remote = args.with.remote.open(None)?;
+            let mut report = Report::new(&remote, args.with.dry_run);
             let results = remote.results(&Control::NONE)?;
             let items: Vec<Item> = results
                 .into_iter()
@@ -72,17 +58,17 @@ pub fn run(args: &PullArgs) -> Result<ExitCode> {
             report
         }
     };
-    report.tell("pulled", args.json)
+    report.tell("pulled", args.with.json)
 }
 
 /// Takes the results of a pipeline stage by stage: a fingerprint is known once the inputs' records are.
 fn of_pipeline(args: &PullArgs, path: &str, store: &Store) -> Result<Report> {
-    let pipeline = PipelineArgs { pipeline: path.into(), changes: args.changes.clone() };
-    let mut opened = Opened::new(&pipeline, &args.cache)?;
-    let remote = args.remote.open(opened.remote.as_ref())?;
-    let mut report = Report::new(&remote, args.dry_run);
+    let pipeline = PipelineArgs { pipeline: path.into(), changes: args.with.changes.clone() };
+    let mut opened = Opened::new(&pipeline, &args.with.cache)?;
+    let remote = args.with.remote.open(opened.remote.as_ref())?;
+    let mut report = Report::new(&remote, args.with.dry_run);
     let graph = &opened.graph;
-    let mut open = wanted(graph, args.stage.as_ref())?;
+    let mut open = wanted(graph, args.with.stage.as_ref())?;
     let mut records: Vec<Option<Record>> = vec![None; graph.nodes.len()];
     loop {
         let mut level: BTreeMap<Fingerprint, Vec<NodeId>> = BTreeMap::new();
@@ -136,7 +122,11 @@ fn take(
     report: &mut Report,
 ) -> Vec<Option<Record>> {
     let taken = report.each(items, |item, control| {
-        if args.dry_run { would(store, remote, item, control) } else { pull(store, remote, item, control) }
+        if args.with.dry_run {
+            would(store, remote, item, control)
+        } else {
+            pull(store, remote, item, control)
+        }
     });
     taken.into_iter().map(Option::flatten).collect()
 }

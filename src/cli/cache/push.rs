@@ -7,10 +7,9 @@ use clap::Args;
 use miette::Result;
 
 use super::chosen::{ChosenArgs, is_pipeline, visited};
-use super::transfer::{Item, Outcome, Report};
-use crate::cli::args::{CacheArgs, ChangeArgs, PipelineArgs, SelectionArgs};
+use super::transfer::{Item, Outcome, Report, TransferArgs};
+use crate::cli::args::{PipelineArgs, SelectionArgs};
 use crate::cli::open::Opened;
-use crate::cli::remote::RemoteArgs;
 use crate::fingerprint::Fingerprint;
 use crate::plan::named;
 use crate::store::{Inventory, RemoteUrl, Standing};
@@ -31,35 +30,22 @@ pub struct PushArgs {
     /// A pipeline file; or a hash, a fingerprint or a name, as for `runner cache pin`; all results without it
     #[arg(value_name = "PIPELINE")]
     target: Option<String>,
-    /// A stage of the pipeline
-    #[arg(value_name = "STAGE")]
-    stage: Option<String>,
     #[command(flatten)]
-    changes: ChangeArgs,
-    /// Say what would go, and send nothing
-    #[arg(long)]
-    dry_run: bool,
-    #[command(flatten)]
-    remote: RemoteArgs,
-    #[command(flatten)]
-    cache: CacheArgs,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    with: TransferArgs,
 }
 
 /// Sends results.
 pub fn run(args: &PushArgs) -> Result<ExitCode> {
-    let (store, _visit) = visited(&args.cache)?;
+    let (store, _visit) = visited(&args.with.cache)?;
     let inventory = store.inventory()?;
     let Selected { work, unknown, url } = select(args, &inventory)?;
-    let remote = args.remote.open(url.as_ref())?;
-    let mut report = Report::new(&remote, args.dry_run);
+    let remote = args.with.remote.open(url.as_ref())?;
+    let mut report = Report::new(&remote, args.with.dry_run);
     report.unknown = unknown;
     let items: Vec<Item> = work.into_iter().map(|fingerprint| item(fingerprint, &inventory)).collect();
     report.each(&items, |item, control| {
         let fingerprint = &item.fingerprint;
-        let (standing, objects, bytes) = if args.dry_run {
+        let (standing, objects, bytes) = if args.with.dry_run {
             let found = inventory.work.get(fingerprint).map(|work| crate::store::objects(&work.record));
             let sizes = found.iter().flatten().filter_map(|object| inventory.objects.get(object));
             let (objects, bytes) = sizes.fold((0, 0), |(count, sum), held| (count + 1, sum + held.bytes));
@@ -75,7 +61,7 @@ pub fn run(args: &PushArgs) -> Result<ExitCode> {
         };
         Ok((outcome, ()))
     });
-    report.tell("pushed", args.json)
+    report.tell("pushed", args.with.json)
 }
 
 /// Which results are meant.
@@ -93,14 +79,15 @@ fn select(args: &PushArgs, inventory: &Inventory) -> Result<Selected> {
         return Ok(Selected { work, unknown: Vec::new(), url: None });
     };
     if !is_pipeline(target) {
-        let (stage, changes) = (args.stage.clone(), args.changes.clone());
-        let chosen = ChosenArgs { target: target.clone(), stage, changes }.find(&args.cache, inventory)?;
+        let (stage, changes) = (args.with.stage.clone(), args.with.changes.clone());
+        let chosen =
+            ChosenArgs { target: target.clone(), stage, changes }.find(&args.with.cache, inventory)?;
         return Ok(Selected { work: inventory.reach(chosen.work), unknown: Vec::new(), url: None });
     }
-    let pipeline = PipelineArgs { pipeline: target.into(), changes: args.changes.clone() };
-    let mut opened = Opened::new(&pipeline, &args.cache)?;
+    let pipeline = PipelineArgs { pipeline: target.into(), changes: args.with.changes.clone() };
+    let mut opened = Opened::new(&pipeline, &args.with.cache)?;
     let plan = opened.plan(&SelectionArgs::default())?;
-    let stages: Vec<String> = args.stage.iter().cloned().collect();
+    let stages: Vec<String> = args.with.stage.iter().cloned().collect();
     let wanted = named(&opened.graph, "the command line", &stages)?;
     let (mut found, mut unknown) = (Vec::new(), Vec::new());
     for (id, node) in opened.graph.iter() {

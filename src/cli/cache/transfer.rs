@@ -6,11 +6,14 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use miette::{IntoDiagnostic, Result};
 use serde::Serialize;
 
 use crate::cli::FAILURE;
+use crate::cli::args::{CacheArgs, ChangeArgs};
+use crate::cli::remote::RemoteArgs;
 use crate::cli::style::{BAD, FAINT, GOOD, STALE, paint};
 use crate::fingerprint::Fingerprint;
 use crate::report::format::{bytes, plural};
@@ -20,6 +23,26 @@ use crate::store::{Control, Remote, RemoteError};
 const PARALLEL: usize = 8;
 /// After so many failures in a row nothing more is tried.
 const FAILURES: usize = 3;
+
+/// What `push` and `pull` have in common.
+#[derive(Debug, Args)]
+pub struct TransferArgs {
+    /// A stage of the pipeline
+    #[arg(value_name = "STAGE")]
+    pub stage: Option<String>,
+    #[command(flatten)]
+    pub changes: ChangeArgs,
+    /// Say what would be moved, and move nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+    #[command(flatten)]
+    pub cache: CacheArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// A result that is to go or come.
 #[derive(Debug, Clone, Serialize)]

@@ -197,11 +197,15 @@ impl Remote {
         let Some(mut body) = self.client.get(name, control.stop).map_err(self.fault("be read"))? else {
             return Ok(None);
         };
+        let too_large = || self.wrong(name, "it is larger than any such file".to_owned());
+        if body.bytes > JSON {
+            return Err(too_large());
+        }
         let mut content = Vec::new();
         while let Some(part) = body.next(control.stop).map_err(self.fault("be read"))? {
             // Whatever size was claimed.
             if content.len() as u64 + part.len() as u64 > JSON {
-                return Err(self.wrong(name, "it is larger than any such file".to_owned()));
+                return Err(too_large());
             }
             content.extend_from_slice(&part);
         }
