@@ -574,3 +574,14 @@ fn a_plan_can_be_made_before_the_data_is_there_and_a_run_says_what_is_missing() 
     assert!(text(&output).1.contains("the data set cifar10 is not here"), "{}", text(&output).1);
     assert!(files(&folder.path().join("c"), "records").is_empty(), "nothing has run");
 }
+
+#[test]
+fn an_input_that_is_set_may_point_down_the_file_and_a_cycle_is_told() {
+    let with = |set: &str| pipeline::parse("p.toml", RULES, &[set.to_owned()], stages::catalog());
+    let graph = Graph::new(&with("uniform.inputs.network=retrain").unwrap().points(&[]).unwrap()).unwrap();
+    let (place, uniform) = graph.iter().find(|(_, node)| node.name == "uniform").unwrap();
+    let giver = uniform.inputs.iter().map(|edge| edge.from).next().unwrap();
+    assert!(graph.node(giver).name == "retrain" && giver < place);
+    let error = drawn(&with("gate-train.inputs.network=retrain").unwrap_err());
+    assert!(error.contains("the stages need each other") && error.contains("the command line"), "{error}");
+}

@@ -80,7 +80,12 @@ pub fn parse(
             pipeline.pins.push((setting.key(), Choice::new(setting)));
         }
     }
-    if mistakes.is_empty() { Ok(pipeline) } else { Err(change::error(mistakes)) }
+    if !mistakes.is_empty() {
+        return Err(change::error(mistakes));
+    }
+    // A changed input may point down the file.
+    pipeline.stages = order(pipeline.stages).map_err(|mistake| change::error(vec![*mistake]))?;
+    Ok(pipeline)
 }
 
 fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineError> {
