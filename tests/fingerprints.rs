@@ -309,7 +309,7 @@ fn a_training_on_all_images_does_not_ask_which_of_them_would_be_held_out() {
     let stages = "[[stage]]\nkind = \"init\"\n[[stage]]\nkind = \"retrain\"\ninputs.network = \"init\"\n";
     let definition = |text: String| graph_of(&text).nodes[1].definition;
     let whole = format!("{stages}train_on = \"train-and-validation\"\n");
-    assert_eq!(definition(format!("{data}{whole}")), definition(whole.clone()));
+    assert_eq!(definition(format!("{data}{whole}")), definition(whole));
     assert_ne!(definition(format!("{data}{stages}")), definition(stages.to_owned()));
     let mut images = DataIdentities::new(None);
     let mut of = |params: &DataParams, part| images.of(params, part).unwrap();
