@@ -48,7 +48,7 @@ impl StageLock {
         self.file.is_some()
     }
 
-    /// Notes how far the work is, in one line in place of the last one, for [`Store::note_of`]. Only for people, so a
+    /// Notes how far the work is, in one line in place of the last one, for [`Store::held`]. Only for people, so a
     /// failure is none.
     pub fn note(&self, line: &str) {
         let Some(mut file) = self.file.as_ref() else { return };
