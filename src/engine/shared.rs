@@ -242,3 +242,83 @@ pub(super) fn give_all(
         let _ = news.send(News::Gave(id, gave));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::store::RemoteUrl;
+
+    /// A shared cache in a folder, and the warnings that `happen` leads to.
+    fn warnings(happen: impl FnOnce(&Shared, &Teller<'_>)) -> (bool, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = RemoteUrl::parse(&format!("file://{}", folder.path().display())).unwrap();
+        let remote = Remote::open(&url, Duration::from_secs(20)).unwrap();
+        let shared = Shared::new(remote, Sharing::Read, Duration::ZERO);
+        let store = Store::open(&folder.path().join("cache")).unwrap();
+        let (news, heard) = mpsc::channel();
+        let failed = AtomicBool::new(false);
+        happen(&shared, &Teller::new(&store, news, String::new(), &failed));
+        let told = heard.try_iter().filter_map(|news| match news {
+            News::Told(stamped) => match stamped.event {
+                Event::Warning { message } => Some(message),
+                other => panic!("{other:?}"),
+            },
+            _ => None,
+        });
+        (shared.state().given_up, told.collect())
+    }
+
+    fn trouble() -> RemoteError {
+        RemoteError::Trouble { url: "s3://lab".into(), action: "be read", reason: "no answer".into() }
+    }
+
+    #[test]
+    fn three_failures_in_a_row_are_enough_and_are_all_that_is_told() {
+        let (given_up, told) = warnings(|shared, teller| {
+            shared.failed(&trouble(), Duration::ZERO, teller);
+            shared.failed(&trouble(), Duration::ZERO, teller);
+            shared.went_well();
+            shared.failed(&trouble(), Duration::ZERO, teller);
+            shared.failed(&trouble(), Duration::ZERO, teller);
+            assert!(!shared.state().given_up);
+            (0..3).for_each(|_| shared.failed(&trouble(), Duration::ZERO, teller));
+        });
+        assert!(given_up);
+        assert_eq!(told.len(), 6, "{told:?}");
+        assert_eq!(told[5], LEFT_ALONE);
+    }
+
+    #[test]
+    fn a_minute_in_vain_is_enough_by_failures_and_by_slow_answers() {
+        let (given_up, told) = warnings(|shared, teller| {
+            shared.failed(&trouble(), Duration::from_secs(30), teller);
+            shared.went_well();
+            shared.was_in_vain(Duration::from_secs(29), teller);
+            assert!(!shared.state().given_up);
+            shared.was_in_vain(Duration::from_secs(1), teller);
+            shared.was_in_vain(Duration::from_secs(1), teller);
+        });
+        assert!(given_up);
+        assert_eq!(told[1..], ["the shared cache is too slow (1 min 00 s in vain)", LEFT_ALONE]);
+    }
+
+    #[test]
+    fn what_is_wrong_there_is_remembered_and_another_layout_ends_it_at_once() {
+        let object = ObjectHash::of(b"wrong");
+        let wrong = || {
+            let (url, name, reason) = ("s3://lab".into(), "objects/x".into(), "it is damaged".into());
+            RemoteError::Wrong { url, name, reason, object: Some(object) }
+        };
+        let (given_up, told) = warnings(|shared, teller| {
+            (0..5).for_each(|_| shared.failed(&wrong(), Duration::ZERO, teller));
+            assert_eq!(shared.state().mend, BTreeSet::from([object]));
+            shared.failed(&RemoteError::Stopped, LOST, teller);
+        });
+        assert!(!given_up && told.len() == 5, "{told:?}");
+        let layout = RemoteError::Layout { url: "s3://lab".into(), what: "layout", found: 7, known: 1 };
+        let (given_up, told) = warnings(|shared, teller| shared.failed(&layout, Duration::ZERO, teller));
+        assert!(given_up && told.len() == 2, "{told:?}");
+    }
+}

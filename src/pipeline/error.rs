@@ -41,7 +41,7 @@ impl Mistake {
     pub fn new(place: &Place, message: impl Into<String>, help: impl Into<String>) -> Self {
         let (source, help) = (&place.source, help.into());
         Self {
-            message: message.into(),
+            message: without_passwords(&message.into()),
             source_code: NamedSource::new(&source.name, without_passwords(&source.text))
                 .with_language("toml"),
             span: place.span.clone().into(),

@@ -41,6 +41,9 @@ fn a_password_in_an_address_is_refused_and_repeated_nowhere() {
     // With another mistake in the line beside it.
     std::fs::write(lab.path().join("p.toml"), file.replace("remote", "sed = 1\nremote")).unwrap();
     heard.push(lab.command("a", &["run", "p.toml", "--json"]).output().unwrap());
+    // As a value of a wrong kind, which is repeated otherwise.
+    std::fs::write(lab.path().join("p.toml"), format!("{QUICK}[cache]\nremote = [\"{address}\"]\n")).unwrap();
+    heard.push(lab.command("a", &["run", "p.toml"]).output().unwrap());
     for (at, output) in heard.iter().enumerate() {
         let (out, err) = text(output);
         assert_eq!(output.status.success(), at == 3, "{out}{err}");

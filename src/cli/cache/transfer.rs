@@ -2,9 +2,8 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -117,13 +116,10 @@ impl Report {
         let ended: Mutex<Vec<Option<Result<(Outcome, T), RemoteError>>>> =
             Mutex::new(items.iter().map(|_| None).collect());
         let one_by_one = || {
-            while let Some((at, item)) = {
+            // What is left then was not tried.
+            while in_a_row.load(Ordering::Relaxed) < FAILURES {
                 let at = next.fetch_add(1, Ordering::Relaxed);
-                items.get(at).map(|item| (at, item))
-            } {
-                if in_a_row.load(Ordering::Relaxed) >= FAILURES {
-                    break;
-                }
+                let Some(item) = items.get(at) else { break };
                 let done = work(item, &Control { stop: &|| false, moved: &|moved| bar.moved(moved) });
                 match &done {
                     Ok(_) | Err(RemoteError::Wrong { .. }) => in_a_row.store(0, Ordering::Relaxed),
