@@ -111,7 +111,7 @@ pub fn run(args: &PlotArgs) -> Result<()> {
         match content {
             Ok(content) => written += files(args, *figure, content)?,
             Err(why) => {
-                anstream::eprintln!("{}", paint(FAINT, format!("no figure {}: {why}", figure.name())))
+                anstream::eprintln!("{}", paint(FAINT, format!("no figure {}: {why}", figure.name())));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kuva::AxisLabelOverlap;
 use kuva::TickFormat;
 use kuva::prelude::{Layout, LegendEntry, LegendPosition, Plot, ReferenceLine, Theme};
-use kuva::render::render::{Primitive, render_multiple};
+use kuva::render::render::{Primitive, TextAnchor, render_multiple};
 
 use super::panel::Panel;
 use super::text::fit;
@@ -57,7 +57,6 @@ pub fn chart(plots: Vec<Plot>, axes: Axes) -> Panel {
         .with_title(fit(&axes.title, HEAD, width - 24.0))
         .with_title_size(HEAD)
         .with_x_label(axes.x)
-        .with_y_label(axes.y)
         .with_label_size(LABEL)
         .with_tick_size(SMALL)
         .with_body_size(SMALL)
@@ -80,19 +79,35 @@ pub fn chart(plots: Vec<Plot>, axes: Axes) -> Panel {
     layout = layout.with_x_axis_min(x.low).with_x_axis_max(x.high).with_x_tick_step(x.step);
     layout = layout.with_y_axis_min(y.low).with_y_axis_max(y.high).with_y_tick_step(y.step);
     layout = layout.with_x_tick_format(ticks(axes.percent.0)).with_y_tick_format(ticks(axes.percent.1));
-    // The library reckons with numbers of its own format.
-    let left = y.widest(axes.percent.1) + f64::from(LABEL) + 24.0;
+    // The library reckons with numbers of its own format, and would write the axis' name over ours.
+    let left = y.widest(axes.percent.1) + 30.0;
     layout = layout.with_force_margins(left, x.widest(axes.percent.0) / 2.0 + 8.0);
     for line in axes.lines {
         layout = layout.with_reference_line(line);
     }
     let mut scene = render_multiple(plots, layout);
+    let texts = || {
+        scene.elements.iter().filter_map(|element| match element {
+            Primitive::Text { y, anchor, .. } => Some((*y, matches!(anchor, TextAnchor::End))),
+            _ => None,
+        })
+    };
     // Below a legend the library leaves room that nothing fills.
-    let lowest = scene.elements.iter().filter_map(|element| match element {
-        Primitive::Text { y, .. } => Some(*y),
-        _ => None,
+    let lowest = texts().map(|(y, _)| y).fold(0.0, f64::max);
+    let along = texts().filter(|(_, of_axis)| *of_axis).map(|(y, _)| y);
+    let (top, bottom) =
+        along.fold((f64::INFINITY, 0.0), |ends: (f64, f64), y| (ends.0.min(y), ends.1.max(y)));
+    scene.height = scene.height.min((lowest + 12.0).ceil());
+    scene.add(Primitive::Text {
+        x: 15.0,
+        y: f64::midpoint(top.min(bottom), bottom) - 4.0,
+        content: axes.y.to_owned(),
+        size: LABEL,
+        anchor: TextAnchor::Middle,
+        rotate: Some(-90.0),
+        bold: false,
+        color: None,
     });
-    scene.height = scene.height.min((lowest.fold(0.0, f64::max) + 12.0).ceil());
     Panel::new(axes.title, scene)
 }
 

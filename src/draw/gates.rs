@@ -5,7 +5,7 @@ use kuva::prelude::{Histogram as Bars, LegendEntry, Plot, ReferenceLine};
 
 use super::chart::{Axes, Range, chart};
 use super::panel::Panel;
-use super::theme::series;
+use super::theme::{BARS, series};
 use crate::report::figures::{Gates, Histogram, label};
 use crate::report::format::number;
 
@@ -19,12 +19,12 @@ pub fn panels(found: &Gates, width: f64) -> Vec<Panel> {
 
 fn panel(found: &Histogram, width: f64) -> Panel {
     let counts: Vec<f64> = found.counts.iter().map(|count| *count as f64).collect();
-    let bars = Bars::new().with_precomputed(found.edges.clone(), counts).with_color(series(5));
+    let bars = Bars::new().with_precomputed(found.edges.clone(), counts).with_color(BARS.light);
     let step = found.thresholds.len().div_ceil(CUTS).max(1);
     let cuts = found.thresholds.iter().step_by(step).enumerate();
     let (mut lines, mut legend) = (Vec::new(), Vec::new());
     for (at, cut) in cuts {
-        // The first colour is too near to that of the bars.
+        // The first colour of series is too near to that of the bars.
         let (colour, dash) = (series(at + 1), ["", "6 3", "2 2", "8 3 2 3", "10 4"][at % CUTS]);
         let line = ReferenceLine::vertical(cut.value).with_color(colour).with_stroke_width(1.8);
         lines.push(line.with_dasharray(dash));

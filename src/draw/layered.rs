@@ -153,8 +153,9 @@ fn place(vertices: &mut [Vertex], rows: &[Vec<usize>]) {
         let turns: Vec<usize> =
             if down { (0..rows.len()).collect() } else { (0..rows.len()).rev().collect() };
         for row in turns.into_iter().map(|row| &rows[row]) {
-            // At first towards one side, which moves whole branches; then to the middle of both, which settles them.
-            let settling = round >= 2 * ROUNDS;
+            // At first towards one side, which moves whole branches; then to the middle of both, which settles them; at
+            // last once up, which puts every box over what it leads to, so that chains are straight.
+            let settling = (2 * ROUNDS..5 * ROUNDS - 1).contains(&round);
             let wanted: Vec<f64> = row
                 .iter()
                 .map(|at| {
@@ -243,6 +244,12 @@ mod tests {
     fn a_chain_is_straight_and_crossed_ends_are_uncrossed() {
         let found = layout(&[50.0, 80.0, 60.0], &[(0, 1), (1, 2)]);
         assert!(found.places.iter().all(|place| (place.1 - found.places[0].1).abs() < 1e-6), "{found:?}");
+        // Two chains from one box.
+        let found = layout(&[70.0; 7], &[(0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)]);
+        let x = |at: usize| found.places[at].1;
+        let straight = |chain: [usize; 3]| chain.iter().all(|at| (x(*at) - x(chain[0])).abs() < 1e-6);
+        assert!(straight([1, 3, 5]) && straight([2, 4, 6]), "{found:?}");
+        assert!((x(0) - f64::midpoint(x(1), x(2))).abs() < 1e-6, "{found:?}");
         // 0 and 1 lead to 3 and 2: with 2 before 3 their edges would cross.
         let found = layout(&[50.0; 4], &[(0, 3), (1, 2)]);
         let x = |at: usize| found.places[at].1;

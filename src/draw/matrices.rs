@@ -96,8 +96,8 @@ fn of_budget(matrix: &Correlations) -> Heat {
 /// How long a beginning all names share, up to a dash: `search-` of `search-gates` and `search-l1`.
 fn shared_start(names: &[String]) -> usize {
     let Some((first, others)) = names.split_first() else { return 0 };
-    let ends = first.char_indices().filter(|(_, c)| *c == '-').map(|(at, _)| at + 1);
-    ends.filter(|end| others.iter().all(|other| other.starts_with(&first[..*end]))).last().unwrap_or(0)
+    let mut ends = first.char_indices().rev().filter(|(_, c)| *c == '-').map(|(at, _)| at + 1);
+    ends.find(|end| others.iter().all(|other| other.starts_with(&first[..*end]))).unwrap_or(0)
 }
 
 /// A matrix for each network.

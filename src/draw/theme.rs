@@ -31,6 +31,8 @@ pub const AXIS: Ink = ink("#4b525a", "#9aa2ad");
 pub const GRID: Ink = ink("#e4e7ea", "#343b45");
 /// What lies behind a front.
 pub const BAND: Ink = ink("#d7dce2", "#454d59");
+/// The bars of a histogram, on which lines of series can be seen.
+pub const BARS: Ink = ink("#5a8db8", "#41719b");
 /// A stage in the cache: its box and its frame.
 pub const CACHED: [Ink; 2] = [ink("#dceefa", "#17364d"), ink("#0b6aa8", "#63b3e8")];
 /// A stage that would run: its box and its frame.
@@ -141,7 +143,7 @@ impl Scale {
 
 /// The rules of a style sheet that exchange every colour of figures inside `selector` for its twin.
 pub fn dark_rules(selector: &str) -> String {
-    let fixed = [TEXT, FAINT, AXIS, GRID, BAND, NO_CELL].into_iter();
+    let fixed = [TEXT, FAINT, AXIS, GRID, BAND, BARS, NO_CELL].into_iter();
     let fixed = fixed.chain(CACHED).chain(STALE).chain(CELL_TEXT).chain(SERIES);
     let mut pairs: Vec<(String, String)> =
         fixed.map(|ink| (ink.light.to_owned(), ink.dark.to_owned())).collect();
@@ -188,7 +190,7 @@ mod tests {
         for ink in [TEXT, FAINT] {
             assert!(contrast(ink.light, "#ffffff") >= 4.5 && contrast(ink.dark, GROUND) >= 4.5, "{ink:?}");
         }
-        for ink in SERIES.into_iter().chain([AXIS, CACHED[1], STALE[1]]) {
+        for ink in SERIES.into_iter().chain([AXIS, BARS, CACHED[1], STALE[1]]) {
             assert!(contrast(ink.light, "#ffffff") >= 3.0 && contrast(ink.dark, GROUND) >= 3.0, "{ink:?}");
         }
         for [ground, _] in [CACHED, STALE] {
