@@ -7,7 +7,7 @@ use kuva::prelude::{LegendEntry, LinePlot, Plot, ReferenceLine, ScatterPlot};
 use super::chart::{Axes, Range, chart};
 use super::panel::Panel;
 use super::theme::{BAND, FAINT, line, mark, series};
-use crate::report::figures::{Pareto, ParetoPoint, label};
+use crate::report::figures::{Pareto, ParetoPoint, UNPRUNED, label};
 use crate::report::format::percent;
 
 /// Draws the figure.
@@ -52,12 +52,14 @@ pub fn panel(found: &Pareto, width: f64) -> Panel {
                 .with_stroke_width(1.0)
                 .with_dasharray("2 3"),
         );
-        legend.push(LegendEntry {
-            label: "unpruned".to_owned(),
-            color: FAINT.light.to_owned(),
-            shape: LegendShape::Line,
-            dasharray: LineStyle::Custom("2 3".to_owned()).dasharray(),
-        });
+        if !found.series().contains(&UNPRUNED) {
+            legend.push(LegendEntry {
+                label: UNPRUNED.to_owned(),
+                color: FAINT.light.to_owned(),
+                shape: LegendShape::Line,
+                dasharray: LineStyle::Custom("2 3".to_owned()).dasharray(),
+            });
+        }
     }
     let heights = found.points.iter().flat_map(|point| {
         let (_, middle) = place(point);

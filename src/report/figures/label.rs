@@ -40,6 +40,23 @@ pub fn words(label: &Label) -> String {
     terms.join(" ")
 }
 
+/// What a curve of networks is called, and where its networks stand on it: values that are words (a rule, a budget of
+/// training) tell methods apart, numbers are places on a curve. Without words the stage that trained is the method.
+pub fn method(stage: &str, label: &Label) -> (String, Label) {
+    let (numbers, words): (Label, Label) =
+        label.iter().cloned().partition(|(_, value)| value.parse::<f64>().is_ok());
+    let mut names: Vec<String> = Vec::new();
+    for (key, value) in short(&words) {
+        // Of these the value alone says nothing.
+        let is_plain = matches!(value.as_str(), "true" | "false");
+        let name = if is_plain { format!("{key}={value}") } else { value };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    (if names.is_empty() { stage.to_owned() } else { names.join(", ") }, numbers)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +72,21 @@ mod tests {
         let differ = label(&[("a.flops_ratio", "0.3"), ("b.flops_ratio", "0.5"), ("c.lr", "0.1")]);
         assert_eq!(words(&differ), "a.flops_ratio=0.3 b.flops_ratio=0.5 lr=0.1");
         assert_eq!(words(&Label::new()), "");
+    }
+
+    #[test]
+    fn words_name_the_method_and_numbers_are_places_on_its_curve() {
+        let rule = label(&[("search.flops_ratio", "0.3"), ("search.inputs.scores", "slimming")]);
+        let (name, places) = method("retrain", &rule);
+        assert_eq!((name.as_str(), places), ("slimming", label(&[("search.flops_ratio", "0.3")])));
+        let inherits = label(&[
+            ("search.inputs.scores", "slimming"),
+            ("prune.inputs.network", "slimming"),
+            ("prune.weights", "inherit"),
+            ("retrain.flip", "false"),
+        ]);
+        assert_eq!(method("retrain", &inherits).0, "slimming, inherit, flip=false");
+        assert_eq!(method("retrain", &label(&[("seed", "1")])).0, "retrain");
     }
 
     #[test]

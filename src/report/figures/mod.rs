@@ -18,7 +18,7 @@ pub use channels::{Channels, Structure};
 pub use confusion::{Confusion, Matrix};
 pub use curves::{Curve, Curves, EpochMeans};
 pub use gates::{Gates, Histogram, Threshold};
-pub use pareto::{Pareto, ParetoPoint};
+pub use pareto::{Pareto, ParetoPoint, UNPRUNED};
 pub use similarity::{Correlations, Similarity, correlation};
 pub use stages::{Stage, StageGraph};
 pub use time::{StageTime, Time, Took};

@@ -14,7 +14,7 @@ pub struct Pareto {
 /// One structure's cost and accuracy over seeds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParetoPoint {
-    /// The stage that trained the network.
+    /// The method: the rule where rules are swept, else the stage that trained the network.
     pub series: String,
     /// Which of its networks: `best`, `last`, ...
     pub output: String,
@@ -51,10 +51,11 @@ impl Pareto {
             .filter_map(|network| {
                 let number = |key: &str| network.metrics[key].as_f64();
                 let (macs, plain) = (number("macs")?, number("plain_macs")?);
+                let (series, label) = label::method(network.trained_by, &label::without_seeds(&network.label));
                 Some(Found {
-                    series: network.trained_by.to_owned(),
+                    series,
                     output: network.output.to_owned(),
-                    label: label::without_seeds(&network.label),
+                    label,
                     flops: macs / plain,
                     accuracy: number("accuracy")?,
                     unpruned: network.metrics["channels"] == network.metrics["plain_channels"],
@@ -64,7 +65,7 @@ impl Pareto {
         if found.is_empty() {
             return Err(Absent::new("no network was evaluated yet"));
         }
-        Ok(Self { points: front(grouped(found)) })
+        Ok(Self { points: front(named(grouped(found))) })
     }
 
     /// The names of the series, in the order in which they are drawn.
@@ -111,6 +112,22 @@ impl Pareto {
             }),
         )
     }
+}
+
+/// The name of a curve of unpruned networks.
+pub const UNPRUNED: &str = "unpruned";
+
+/// Calls the one method that prunes nothing by what it is.
+fn named(mut points: Vec<ParetoPoint>) -> Vec<ParetoPoint> {
+    let prunes = |name: &str| points.iter().any(|point| point.series == name && !point.unpruned);
+    let mut names: Vec<String> =
+        points.iter().map(|point| point.series.clone()).filter(|name| !prunes(name)).collect();
+    names.dedup();
+    if let [only] = names.as_slice() {
+        let unpruned = points.iter_mut().filter(|point| point.series == *only);
+        unpruned.for_each(|point| point.series = UNPRUNED.to_owned());
+    }
+    points
 }
 
 fn grouped(found: Vec<Found>) -> Vec<ParetoPoint> {
