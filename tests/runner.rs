@@ -77,7 +77,7 @@ fn ten_mistakes_are_ten_errors_with_their_places() {
 #[test]
 fn a_missing_data_set_says_what_to_do() {
     let folder = folder();
-    let set = ["plan", "p.toml", "--set", "data.set=cifar10"];
+    let set = ["run", "p.toml", "--set", "data.set=cifar10"];
     let output = runner(folder.path(), "c", &set).output().unwrap();
     let error = text(&output).1.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(error.contains("the data set cifar10 is not here"), "{error}");

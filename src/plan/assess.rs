@@ -135,7 +135,8 @@ pub fn assess_with(
     for (id, node) in graph.iter() {
         let entry = match entry(graph, store, data, pipeline, node, &plan, forced.contains(&id)) {
             Err(PlanError::Data(DataError::Missing { data, .. })) if missing == MissingData::Reason => {
-                let reasons = vec![Reason::DataMissing { set: data.set.name().to_owned() }];
+                let (set, command) = (data.set.name().to_owned(), data.fetch_command());
+                let reasons = vec![Reason::DataMissing { set, command }];
                 Entry { fingerprint: None, verdict: Verdict::Run { reasons, resumes: false } }
             }
             entry => entry?,

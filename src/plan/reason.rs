@@ -62,6 +62,8 @@ pub enum Reason {
     DataMissing {
         /// The data set.
         set: String,
+        /// The command that fetches it.
+        command: String,
     },
     /// An input has other content than in the last run.
     InputChanged {
@@ -108,7 +110,7 @@ impl fmt::Display for Reason {
             Self::ImagesChanged { key, from, to } => write!(f, "data.{key} changed: {from} -> {to}"),
             Self::DataChanged => f.write_str("the data's files changed"),
             Self::KindChanged { from, to } => write!(f, "kind changed: {from} -> {to}"),
-            Self::DataMissing { set } => write!(f, "{set} is not here yet (`runner data fetch {set}`)"),
+            Self::DataMissing { set, command } => write!(f, "{set} is not here yet (`{command}`)"),
             Self::InputNew { stage } => write!(f, "input {stage} is new"),
             Self::InputLeft { stage } => write!(f, "needs {stage}, which is stale and not selected"),
             Self::VersionChanged { from, to } => {

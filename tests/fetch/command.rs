@@ -205,7 +205,13 @@ fn a_pipeline_runs_on_files_of_cifar10() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("p.toml"), CIFAR).unwrap();
 
-    let (code, _, words) = output(runner(folder.path(), &["plan", "p.toml"]));
+    let (code, plan, _) = output(runner(folder.path(), &["plan", "p.toml"]));
+    assert_eq!(code, Some(0));
+    assert!(
+        plan.contains("cifar10 is not here yet (`runner data fetch cifar10 --dir 'tiny cifar'`)"),
+        "{plan}"
+    );
+    let (code, _, words) = output(runner(folder.path(), &["run", "p.toml"]));
     assert_eq!(code, Some(1));
     let words = flat(&words);
     assert!(words.contains("the data set cifar10 is not here: data_batch_1.bin is missing"), "{words}");
