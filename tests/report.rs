@@ -310,7 +310,7 @@ fn the_data_are_what_the_records_say() {
             ("retrain", "flops_ratio=0.6"),
             ("retrain-even", "flops_ratio=0.3"),
             ("retrain-even", "flops_ratio=0.6"),
-            ("full", ""),
+            ("unpruned", ""),
         ]
     );
     let sum: f64 = pareto.iter().map(|row| 2.0 * row["accuracy_mean"].parse::<f64>().unwrap()).sum();

@@ -129,7 +129,8 @@ pub fn example(catalog: &Catalog, kind: &KindSchema) -> String {
     let either = kind.inputs.iter().take(usize::from(required.clone().next().is_none()));
     for input in required.chain(either) {
         let before = catalog.kinds.iter().take_while(|other| other.name != kind.name);
-        let gives = |other: &&KindSchema| other.outputs.iter().any(|o| o.artifact == input.artifact);
+        // What a kind gives first is what it is for.
+        let gives = |other: &&KindSchema| other.outputs.first().is_some_and(|o| o.artifact == input.artifact);
         if let Some(giver) = before.filter(gives).last() {
             let _ = writeln!(text, "inputs.{} = \"{}\"", input.role, giver.name);
         }

@@ -51,7 +51,8 @@ impl Pareto {
             .filter_map(|network| {
                 let number = |key: &str| network.metrics[key].as_f64();
                 let (macs, plain) = (number("macs")?, number("plain_macs")?);
-                let (series, label) = label::method(network.trained_by, &label::without_seeds(&network.label));
+                let (series, label) =
+                    label::method(network.trained_by, &label::without_seeds(&network.label));
                 Some(Found {
                     series,
                     output: network.output.to_owned(),
