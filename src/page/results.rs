@@ -60,7 +60,9 @@ fn merged(graph: &Graph, rows: Vec<Row>) -> Vec<Row> {
 /// The table and how it is read.
 fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
     let compared = rows.iter().any(|row| row.against_baseline.is_some());
-    let labelled = rows.iter().any(|row| !row.label.is_empty());
+    let several = label::several(rows.iter().map(|row| row.stage.as_str()));
+    let named = |row: &Row| label::method(&row.stage, several, &row.label);
+    let labelled = rows.iter().any(|row| !named(row).1.is_empty());
     let metrics: Vec<(Metric, &str)> = SHOWN
         .into_iter()
         .filter(|(metric, _)| rows.iter().any(|row| row.means.contains_key(metric)))
@@ -75,8 +77,9 @@ fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
         }
     }
     let row = |row: &Row| {
-        let mut cells = vec![row.stage.clone()];
-        cells.extend(labelled.then(|| label::words(&row.label)));
+        let (method, places) = named(row);
+        let mut cells = vec![method];
+        cells.extend(labelled.then(|| label::words(&places)));
         cells.push(row.n().to_string());
         for (metric, _) in &metrics {
             cells.push(row.means.get(metric).map_or("–".to_owned(), |mean| cell(*metric, *mean)));

@@ -204,7 +204,8 @@ fn as_map<S: serde::Serializer>(label: &[(String, String)], serializer: S) -> Re
 pub enum Baseline {
     /// The networks of this stage, at the same point.
     Stage(String),
-    /// The networks of the same stage, at the point that differs in this swept parameter alone.
+    /// The networks of the same stage, at the point that differs in this swept parameter alone; for points that were
+    /// included with other keys, at the one point that has this value and nothing else that they do not share.
     Value {
         /// The parameter.
         key: String,
@@ -231,16 +232,32 @@ impl Baseline {
         }
     }
 
-    /// What `member` is compared with.
-    fn pair_of(&self, member: &Observation) -> Key {
+    /// The accuracy that `member` is compared with.
+    fn pair_of(&self, member: &Observation, accuracy: &BTreeMap<Key, f64>) -> Option<f64> {
         let (mut label, mut stage) = (member.label.clone(), member.stage.clone());
-        match self {
-            Self::Stage(name) => stage.clone_from(name),
-            Self::Value { key, value } => {
-                label.iter_mut().filter(|(own, _)| own == key).for_each(|(_, at)| at.clone_from(value));
+        let (key, value) = match self {
+            Self::Stage(name) => {
+                stage.clone_from(name);
+                return accuracy.get(&(label, stage, member.output.clone())).copied();
             }
-        }
-        (label, stage, member.output.clone())
+            Self::Value { key, value } => (key, value),
+        };
+        let own = label.iter_mut().find(|(own, _)| own == key);
+        let exact = own.map(|(_, at)| at.clone_from(value)).and_then(|()| {
+            let at = (label, stage, member.output.clone());
+            accuracy.get(&at).copied()
+        });
+        // A point that was included with keys of its own: all that the baseline's point says beside the value holds of it.
+        let is_shared = |term: &(String, String)| term.0 == *key || member.label.contains(term);
+        let mut shared = accuracy.iter().filter(|((label, stage, output), _)| {
+            (stage, output) == (&member.stage, &member.output)
+                && label.iter().any(|(own, at)| own == key && at == value)
+                && label.iter().all(is_shared)
+        });
+        exact.or_else(|| match (shared.next(), shared.next()) {
+            (Some((_, one)), None) => Some(*one),
+            _ => None,
+        })
     }
 }
 
@@ -308,7 +325,7 @@ pub fn rows(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
 /// The accuracy of each member minus that of its pair in the baseline.
 fn differences(members: &[&Observation], baseline: &Baseline, accuracy: &BTreeMap<Key, f64>) -> Vec<f64> {
     let difference = |member: &&Observation| {
-        Some(member.figures.get(&Metric::Accuracy)? - accuracy.get(&baseline.pair_of(member))?)
+        Some(member.figures.get(&Metric::Accuracy)? - baseline.pair_of(member, accuracy)?)
     };
     members.iter().filter_map(difference).collect()
 }
@@ -365,6 +382,35 @@ mod tests {
         assert_eq!(difference.n, 2);
         assert!((difference.mean + 0.11).abs() < 1e-12, "{difference:?}");
         assert_eq!(rows[1].against_baseline, None, "the baseline itself");
+    }
+
+    #[test]
+    fn a_point_that_was_included_is_compared_with_the_one_point_that_it_shares_all_else_with() {
+        let of = |terms: &[(&str, &str)], accuracy: f64| {
+            let label = terms.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            Observation { label, ..observation("", "", "retrain", accuracy) }
+        };
+        let mut all = vec![
+            of(&[("rule", "uniform"), ("seed", "1")], 0.80),
+            of(&[("rule", "uniform"), ("seed", "2")], 0.70),
+            of(&[("network", "init"), ("seed", "1")], 0.90),
+            of(&[("network", "init"), ("seed", "2")], 0.85),
+        ];
+        let baseline = Some(Baseline::Value { key: "rule".into(), value: "uniform".into() });
+        let grouping = Grouping { over: vec!["seed".into()], outputs: vec![], baseline };
+        let difference = rows(&all, &grouping)[1].against_baseline.unwrap();
+        assert_eq!(difference.n, 2);
+        assert!((difference.mean - 0.125).abs() < 1e-12, "{difference:?}");
+        // With two ratios of the rule there is not one point that is meant.
+        for (ratio, one) in ["0.3", "0.5"].into_iter().zip(&mut all) {
+            one.label = vec![
+                ("rule".into(), "uniform".into()),
+                ("ratio".into(), ratio.into()),
+                ("seed".into(), "1".into()),
+            ];
+        }
+        let found = rows(&all, &grouping);
+        assert_eq!(found.iter().filter(|row| row.against_baseline.is_some()).count(), 0, "{found:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Rows as words: what text, Markdown and LaTeX have in common.
 
+use crate::report::figures::label::{self, Label};
 use crate::report::format::{bytes, count, percent, seconds};
 use crate::report::{Mean, Metric, Row};
 
@@ -16,8 +17,15 @@ pub struct Table {
 impl Table {
     /// These figures of these rows; `baseline` is what they are compared with.
     pub fn new(rows: &[Row], metrics: &[Metric], baseline: Option<&str>) -> Self {
-        let keys: Vec<&str> =
-            rows.first().map_or(vec![], |row| row.label.iter().map(|(key, _)| key.as_str()).collect());
+        let several = label::several(rows.iter().map(|row| row.stage.as_str()));
+        let methods: Vec<(String, Label)> =
+            rows.iter().map(|row| label::method(&row.stage, several, &row.label)).collect();
+        let mut keys: Vec<&str> = Vec::new();
+        for (key, _) in methods.iter().flat_map(|(_, places)| places) {
+            if !keys.contains(&key.as_str()) {
+                keys.push(key);
+            }
+        }
         let mut head: Vec<String> = keys.iter().map(|key| short(key, &keys)).collect();
         head.extend(["network".to_owned(), "n".to_owned()]);
         let names = head.len() - 1;
@@ -32,9 +40,11 @@ impl Table {
             head.extend(baseline.map(|name| format!("accuracy vs {}", short(name, &[name]))));
         }
         let one_output = rows.windows(2).all(|pair| pair[0].output == pair[1].output);
-        let cells = |row: &Row| {
-            let mut cells: Vec<String> = row.label.iter().map(|(_, value)| value.clone()).collect();
-            cells.push(if one_output { row.stage.clone() } else { format!("{} {}", row.stage, row.output) });
+        let cells = |(row, (method, places)): (&Row, &(String, Label))| {
+            let place =
+                |key: &&str| places.iter().find(|(own, _)| own == key).map(|(_, value)| value.clone());
+            let mut cells: Vec<String> = keys.iter().map(|key| place(key).unwrap_or_default()).collect();
+            cells.push(if one_output { method.clone() } else { format!("{method} {}", row.output) });
             cells.push(row.n().to_string());
             for metric in metrics {
                 cells.push(row.means.get(metric).map_or("-".to_owned(), |mean| cell(*metric, *mean)));
@@ -47,7 +57,7 @@ impl Table {
             }
             cells
         };
-        let rows = rows.iter().map(cells).collect();
+        let rows = rows.iter().zip(&methods).map(cells).collect();
         Self { head, rows, names }
     }
 }

@@ -41,10 +41,12 @@ pub fn words(label: &Label) -> String {
 }
 
 /// What a curve of networks is called, and where its networks stand on it: values that are words (a rule, a budget of
-/// training) tell methods apart, numbers are places on a curve. Without words the stage that trained is the method.
-pub fn method(stage: &str, label: &Label) -> (String, Label) {
-    let (numbers, words): (Label, Label) =
-        label.iter().cloned().partition(|(_, value)| value.parse::<f64>().is_ok());
+/// training) tell methods apart, numbers are places on a curve. The stage that trained is named where there are no words, or
+/// several such stages.
+pub fn method(stage: &str, several: bool, label: &Label) -> (String, Label) {
+    // A point that was included without a key has no value for it.
+    let given = label.iter().filter(|(_, value)| !value.is_empty()).cloned();
+    let (numbers, words): (Label, Label) = given.partition(|(_, value)| value.parse::<f64>().is_ok());
     let mut names: Vec<String> = Vec::new();
     for (key, value) in short(&words) {
         // Of these the value alone says nothing.
@@ -54,7 +56,16 @@ pub fn method(stage: &str, label: &Label) -> (String, Label) {
             names.push(name);
         }
     }
-    (if names.is_empty() { stage.to_owned() } else { names.join(", ") }, numbers)
+    if several || names.is_empty() {
+        names.insert(0, stage.to_owned());
+    }
+    (names.join(", "), numbers)
+}
+
+/// Whether these are several.
+pub fn several<'a>(mut stages: impl Iterator<Item = &'a str>) -> bool {
+    let first = stages.next();
+    stages.any(|stage| Some(stage) != first)
 }
 
 #[cfg(test)]
@@ -77,7 +88,7 @@ mod tests {
     #[test]
     fn words_name_the_method_and_numbers_are_places_on_its_curve() {
         let rule = label(&[("search.flops_ratio", "0.3"), ("search.inputs.scores", "slimming")]);
-        let (name, places) = method("retrain", &rule);
+        let (name, places) = method("retrain", false, &rule);
         assert_eq!((name.as_str(), places), ("slimming", label(&[("search.flops_ratio", "0.3")])));
         let inherits = label(&[
             ("search.inputs.scores", "slimming"),
@@ -85,8 +96,12 @@ mod tests {
             ("prune.weights", "inherit"),
             ("retrain.flip", "false"),
         ]);
-        assert_eq!(method("retrain", &inherits).0, "slimming, inherit, flip=false");
-        assert_eq!(method("retrain", &label(&[("seed", "1")])).0, "retrain");
+        assert_eq!(method("retrain", false, &inherits).0, "slimming, inherit, flip=false");
+        assert_eq!(method("retrain", false, &label(&[("seed", "1")])).0, "retrain");
+        assert_eq!(method("retrain", true, &rule).0, "retrain, slimming");
+        let without = label(&[("search.inputs.scores", ""), ("retrain.inputs.network", "init")]);
+        assert_eq!(method("retrain", false, &without).0, "init");
+        assert!(several(["a", "b", "a"].into_iter()) && !several(["a", "a"].into_iter()));
     }
 
     #[test]

@@ -46,13 +46,14 @@ impl Pareto {
     /// # Errors
     /// Nothing was evaluated yet.
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
+        let several = label::several(study.evaluated().map(|network| network.trained_by));
         let found: Vec<Found> = study
             .evaluated()
             .filter_map(|network| {
                 let number = |key: &str| network.metrics[key].as_f64();
                 let (macs, plain) = (number("macs")?, number("plain_macs")?);
                 let (series, label) =
-                    label::method(network.trained_by, &label::without_seeds(&network.label));
+                    label::method(network.trained_by, several, &label::without_seeds(&network.label));
                 Some(Found {
                     series,
                     output: network.output.to_owned(),
