@@ -60,7 +60,7 @@ fn merged(graph: &Graph, rows: Vec<Row>) -> Vec<Row> {
 /// The table and how it is read.
 fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
     let compared = rows.iter().any(|row| row.against_baseline.is_some());
-    let several = label::several(rows.iter().map(|row| row.stage.as_str()));
+    let several = label::several(rows.iter().map(|row| (row.stage.as_str(), &row.label)));
     let named = |row: &Row| label::method(&row.stage, several, &row.label);
     let labelled = rows.iter().any(|row| !named(row).1.is_empty());
     let metrics: Vec<(Metric, &str)> = SHOWN

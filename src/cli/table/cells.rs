@@ -17,7 +17,7 @@ pub struct Table {
 impl Table {
     /// These figures of these rows; `baseline` is what they are compared with.
     pub fn new(rows: &[Row], metrics: &[Metric], baseline: Option<&str>) -> Self {
-        let several = label::several(rows.iter().map(|row| row.stage.as_str()));
+        let several = label::several(rows.iter().map(|row| (row.stage.as_str(), &row.label)));
         let methods: Vec<(String, Label)> =
             rows.iter().map(|row| label::method(&row.stage, several, &row.label)).collect();
         let mut keys: Vec<&str> = Vec::new();

@@ -1,5 +1,7 @@
 //! Labels of points as figures write them: seeds are what is averaged over, and long keys are shortened.
 
+use std::collections::BTreeMap;
+
 /// The swept parameters of a point and their values.
 pub type Label = Vec<(String, String)>;
 
@@ -62,10 +64,12 @@ pub fn method(stage: &str, several: bool, label: &Label) -> (String, Label) {
     (names.join(", "), numbers)
 }
 
-/// Whether these are several.
-pub fn several<'a>(mut stages: impl Iterator<Item = &'a str>) -> bool {
-    let first = stages.next();
-    stages.any(|stage| Some(stage) != first)
+/// Whether networks of several stages would share a name at the same place.
+pub fn several<'a>(networks: impl Iterator<Item = (&'a str, &'a Label)>) -> bool {
+    let mut known: BTreeMap<(String, Label), &str> = BTreeMap::new();
+    networks
+        .map(|(stage, label)| (stage, *known.entry(method(stage, false, label)).or_insert(stage)))
+        .any(|(stage, first)| stage != first)
 }
 
 #[cfg(test)]
@@ -101,7 +105,8 @@ mod tests {
         assert_eq!(method("retrain", true, &rule).0, "retrain, slimming");
         let without = label(&[("search.inputs.scores", ""), ("retrain.inputs.network", "init")]);
         assert_eq!(method("retrain", false, &without).0, "init");
-        assert!(several(["a", "b", "a"].into_iter()) && !several(["a", "a"].into_iter()));
+        assert!(several([("a", &rule), ("b", &rule)].into_iter()));
+        assert!(!several([("a", &rule), ("a", &rule), ("b", &inherits)].into_iter()));
     }
 
     #[test]

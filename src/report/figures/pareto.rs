@@ -46,7 +46,11 @@ impl Pareto {
     /// # Errors
     /// Nothing was evaluated yet.
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
-        let several = label::several(study.evaluated().map(|network| network.trained_by));
+        let labels: Vec<(&str, Label)> = study
+            .evaluated()
+            .map(|network| (network.trained_by, label::without_seeds(&network.label)))
+            .collect();
+        let several = label::several(labels.iter().map(|(stage, label)| (*stage, label)));
         let found: Vec<Found> = study
             .evaluated()
             .filter_map(|network| {

@@ -44,6 +44,20 @@ impl Stage {
     }
 }
 
+/// Stages that a later point adds may feed those that are there: each moves behind what feeds it, and no further.
+fn inputs_first(mut waiting: Vec<Stage>) -> Vec<Stage> {
+    let mut sorted: Vec<Stage> = Vec::new();
+    while !waiting.is_empty() {
+        let is_ready = |stage: &Stage| {
+            stage.inputs.iter().all(|(_, giver)| waiting.iter().all(|other| other.name != *giver))
+        };
+        // Points that feed each other's stages the other way round have no such order: as they come, then.
+        let next = waiting.iter().position(is_ready).unwrap_or(0);
+        sorted.push(waiting.remove(next));
+    }
+    sorted
+}
+
 impl StageGraph {
     /// Of a graph and how it stands.
     pub fn of(graph: &Graph, plan: &Plan) -> Self {
@@ -67,7 +81,7 @@ impl StageGraph {
                 }
             }
         }
-        Self { stages }
+        Self { stages: inputs_first(stages) }
     }
 
     /// As CSV, a row for each input of each stage.
@@ -80,5 +94,24 @@ impl StageGraph {
             })
         });
         sheet(&["stage", "kind", "works", "cached", "input", "from"], rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_that_a_later_point_adds_stands_before_what_it_feeds() {
+        let stage = |name: &str, givers: &[&str]| Stage {
+            name: name.into(),
+            inputs: givers.iter().map(|giver| ("network".into(), (*giver).into())).collect(),
+            ..Stage::default()
+        };
+        let found = [stage("init", &[]), stage("search", &["init", "uniform"]), stage("uniform", &["init"])];
+        let names = |stages: Vec<Stage>| stages.into_iter().map(|stage| stage.name).collect::<Vec<_>>();
+        assert_eq!(names(inputs_first(found.to_vec())), ["init", "uniform", "search"]);
+        let circle = vec![stage("a", &["b"]), stage("b", &["a"])];
+        assert_eq!(names(inputs_first(circle)), ["a", "b"]);
     }
 }
