@@ -8,27 +8,26 @@
 //! stage that made the input runs again, and the run goes on. As equal work gives equal bytes, nothing below
 //! becomes stale by that.
 
+mod slots;
+mod uploads;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, Sender};
 use std::thread::Scope;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use uploads::Outbox;
 
 use super::EngineError;
 use super::event::{Event, Reporter, Stamped};
 use super::execute::{Failure, Run, RunSummary, Status};
 use super::host::{News, chain};
 use super::memory;
-use super::shared::{Gave, give_all};
-use super::work::{Ended, Executor, Halt, Step, Task};
+use super::work::{Ended, Halt, Step, Task};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, DataIdentities, Node, NodeId, Plan, Reason, Verdict, images};
-use crate::report::format::bytes;
 use crate::store::{LastRun, Lookup, ObjectHash, Record, StoreError};
-
-/// How often the end of a run looks whether it is still to wait for uploads, and how often it says so.
-const POLL: Duration = Duration::from_millis(100);
-const TELL: Duration = Duration::from_secs(10);
 
 /// What is believed of a node's result.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,27 +56,6 @@ enum Next {
     Work(Box<Task>),
     /// Equal work is under way; its result will be this node's as well.
     Wait(Fingerprint),
-}
-
-/// What is on its way to the shared cache.
-#[derive(Default)]
-struct Outbox {
-    /// The way to the thread that gives results away; made when the first is there.
-    results: Option<Sender<(NodeId, Fingerprint)>>,
-    under_way: usize,
-    sent: usize,
-    left: Vec<NodeId>,
-}
-
-impl Outbox {
-    fn heard(&mut self, id: NodeId, gave: Gave) {
-        self.under_way -= 1;
-        match gave {
-            Gave::Sent => self.sent += 1,
-            Gave::Known => {}
-            Gave::Left => self.left.push(id),
-        }
-    }
 }
 
 pub(super) struct Dispatcher<'s, 'e, 'd> {
@@ -313,68 +291,6 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
         })
     }
 
-    /// Gives work to the first free slot.
-    fn hand_out(&mut self, task: Box<Task>) -> Result<(), EngineError> {
-        if !self.prepared {
-            self.run.store.prepare()?;
-            self.prepared = true;
-        }
-        let Some(slot) = self.free.first().copied().filter(|slot| self.fits(*slot, task.id)) else {
-            self.ready.insert(task.id);
-            self.waits = true;
-            return Ok(());
-        };
-        self.free.remove(&slot);
-        while self.slots.len() <= slot {
-            let number = self.slots.len();
-            match self.executor(number) {
-                Ok(tasks) => self.slots.push(tasks),
-                Err(error) => {
-                    self.free.insert(slot);
-                    self.taken.remove(&slot);
-                    return Err(error);
-                }
-            }
-        }
-        self.under_way.insert(task.assessment.fingerprint, Vec::new());
-        // The executor listens until its sender is dropped.
-        let _ = self.slots[slot].send(task);
-        Ok(())
-    }
-
-    /// Whether a stage may run in a slot beside those that run; it is counted then. None overtakes one that waits for memory, so
-    /// that a large one has its turn.
-    fn fits(&mut self, slot: usize, id: NodeId) -> bool {
-        let places = &self.run.options.places;
-        let on_cpu = places.get(slot % places.len().max(1)).is_none_or(|place| place.device.is_cpu());
-        let Some(budget) = self.budget.filter(|_| on_cpu) else { return true };
-        let records = |id: NodeId| self.records[id.0].clone();
-        let needed = memory::needed(self.run.graph, id, &records);
-        if !self.taken.is_empty() && self.taken.values().sum::<u64>() + needed > budget {
-            return false;
-        }
-        if needed > budget && self.run.options.jobs > 1 {
-            let (stage, needed) = (&self.run.graph.node(id).name, bytes(needed));
-            let message = format!(
-                "{stage} needs about {needed}, more than the {} that `--memory` leaves for stages: it runs alone",
-                bytes(budget)
-            );
-            self.tell_of(id, Event::Warning { message });
-        }
-        self.taken.insert(slot, needed);
-        true
-    }
-
-    /// Starts the executor of a slot.
-    fn executor(&self, slot: usize) -> Result<Sender<Box<Task>>, EngineError> {
-        let executor = Executor::new(self.run, slot, self.news.clone())?;
-        let (sender, tasks) = mpsc::channel::<Box<Task>>();
-        let work = move || tasks.iter().for_each(|task| executor.work(*task));
-        let thread = std::thread::Builder::new().name(format!("job {slot}"));
-        thread.spawn_scoped(self.scope, work).map_err(|error| EngineError::Threads(Box::new(error)))?;
-        Ok(sender)
-    }
-
     /// Takes in what a slot did.
     fn ended(&mut self, ended: Ended) {
         let Ended { slot, task, result } = ended;
@@ -477,59 +393,6 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             points: graph.points.len(),
         };
         self.reporter.report(&Stamped::of(&graph.points[point].name(), event));
-    }
-
-    /// Hands a result to the thread that gives it to the shared cache, where there is one that takes it.
-    fn give(&mut self, id: NodeId, fingerprint: Fingerprint) {
-        let run = self.run;
-        let Some(shared) = run.options.shared.as_ref().filter(|shared| shared.takes()) else { return };
-        if self.outbox.results.is_none() {
-            let (sender, results) = mpsc::channel();
-            let news = self.news.clone();
-            let work = move || give_all(run, shared, &results, &news, &run.quit);
-            let thread = std::thread::Builder::new().name("uploads".to_owned());
-            match thread.spawn_scoped(self.scope, work) {
-                Ok(_) => self.outbox.results = Some(sender),
-                Err(error) => {
-                    let message = format!("results are not given to the shared cache: {error}");
-                    self.tell(Event::Warning { message });
-                    self.outbox.left.push(id);
-                    return;
-                }
-            }
-        }
-        self.outbox.under_way += 1;
-        // The thread listens until its sender is dropped.
-        let _ = self.outbox.results.as_ref().map(|results| results.send((id, fingerprint)));
-    }
-
-    /// Waits until what was made is in the shared cache, but for no longer than it may take, and not after Ctrl-C.
-    fn wait_for_uploads(&mut self, heard: &Receiver<News>) {
-        let Some(shared) = &self.run.options.shared else { return };
-        let (since, mut told) = (Instant::now(), None::<Instant>);
-        while self.outbox.under_way > 0 {
-            if since.elapsed() >= shared.wait() || self.run.options.stop.is_raised() {
-                self.run.quit.store(true, Ordering::SeqCst);
-            } else if since.elapsed() >= POLL && told.is_none_or(|told| told.elapsed() >= TELL) {
-                told = Some(Instant::now());
-                let left = self.outbox.under_way;
-                self.tell(Event::UploadsWaiting { left, remote: shared.place() });
-            }
-            match heard.recv_timeout(POLL) {
-                Ok(News::Told(stamped)) => self.reporter.report(&stamped),
-                Ok(News::Gave(id, gave)) => self.outbox.heard(id, gave),
-                Ok(News::Ended(_)) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        self.outbox.results = None;
-        let left = self.outbox.left.len();
-        if left > 0 {
-            let results = if left == 1 { "1 result is".to_owned() } else { format!("{left} results are") };
-            let message =
-                format!("{results} not in the shared cache; `runner cache push` sends what is missing");
-            self.tell(Event::Warning { message });
-        }
     }
 
     /// Takes a result that is in the cache.
