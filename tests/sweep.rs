@@ -233,6 +233,9 @@ fn a_file_with_a_sweep_runs_at_all_points_and_a_new_ratio_runs_only_what_is_new(
     assert_eq!(told(&second, "stage-started"), new);
     // The ratio that this run left out has kept its results.
     assert_eq!(told(&run(folder.path(), "c", &[]).1, "stage-started"), Vec::<String>::new());
+    // The same command under another name.
+    let ended = stdout(folder.path(), "c", &["sweep", "p.toml", "--json"]);
+    assert!(ended.lines().last().unwrap().contains(r#""status":"done","ran":0,"cached":10"#), "{ended}");
 }
 
 #[test]

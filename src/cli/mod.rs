@@ -69,6 +69,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the stages of a pipeline that are stale
+    #[command(visible_alias = "sweep")]
     Run(run::RunArgs),
     /// Show what would run, and why
     Plan(plan::PlanArgs),
