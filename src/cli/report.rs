@@ -68,7 +68,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     write(&path, report.html().as_bytes())?;
     say!("{}", path.display());
     if plan.to_run() > 0 {
-        let words = format!("{} stages have no result yet: `runner run` computes them", plan.to_run());
+        let words = format!("{} no result yet: `runner run` computes them", table::have(plan.to_run()));
         anstream::eprintln!("{}", paint(FAINT, words));
     }
     if args.open {

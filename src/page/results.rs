@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use super::{Report, table as sheet};
 use crate::plan::Graph;
 use crate::report::figures::label;
-use crate::report::format::{bytes, count, percent, plural, seconds};
-use crate::report::{Baseline, Grouping, Mean, Metric, Row, Sharing, observations, rows};
+use crate::report::format::{plural, seconds};
+use crate::report::{Baseline, Grouping, Mean, Metric, Row, Sharing, observations, rows, written};
 use crate::store::Record;
 
 const SHOWN: [(Metric, &str); 7] = [
@@ -110,13 +110,7 @@ fn difference(row: &Row) -> String {
 }
 
 fn cell(metric: Metric, mean: Mean) -> String {
-    let write = |value: f64| match metric {
-        Metric::Accuracy | Metric::FlopsRatio => percent(value),
-        Metric::Macs | Metric::Parameters => count(value.round() as u64),
-        Metric::Bytes => bytes(value.round() as u64),
-        Metric::Seconds => seconds(value),
-        Metric::Loss | Metric::Latency1 | Metric::Latency64 => format!("{value:.2}"),
-    };
+    let write = |value| written(metric, value);
     match mean.sd {
         // A spread that cannot be seen in the digits shown only clutters; that of the size is that of the parameters.
         Some(sd) if metric != Metric::Bytes && write(sd) != write(0.0) => {

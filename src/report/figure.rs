@@ -1,8 +1,9 @@
-//! The one figure of a stage that a person looks for first.
+//! Figures in words: the one of a stage that a person looks for first, and the values of metrics.
 
 use serde_json::Value;
 
-use super::format::{count, percent};
+use super::Metric;
+use super::format::{bytes, count, percent, seconds};
 
 /// The key figure of a stage's metrics, in a few words; empty if there is none.
 ///
@@ -48,6 +49,18 @@ fn epochs(metrics: &Value, epoch: u64, word: &str) -> String {
         text += &format!(", {} of gates open", percent(open));
     }
     text
+}
+
+/// A value of a metric in words.
+pub fn written(metric: Metric, value: f64) -> String {
+    match metric {
+        Metric::Accuracy | Metric::FlopsRatio => percent(value),
+        Metric::Loss => format!("{value:.4}"),
+        Metric::Macs | Metric::Parameters => count(value.round() as u64),
+        Metric::Bytes => bytes(value.round() as u64),
+        Metric::Latency1 | Metric::Latency64 => format!("{value:.2}"),
+        Metric::Seconds => seconds(value),
+    }
 }
 
 #[cfg(test)]

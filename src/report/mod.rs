@@ -16,7 +16,7 @@ pub mod tail;
 pub mod tensorboard;
 
 pub use artifact::{Artifact, Content, NoArtifact, Structure, TensorFigures};
-pub use figure::key_figure;
+pub use figure::{key_figure, written};
 pub use statistics::{Difference, Mean};
 pub use status::{StageStatus, State, status};
 pub use summary::{NetworkRow, PointSummary, summarise};

@@ -1,8 +1,7 @@
 //! Rows as words: what text, Markdown and LaTeX have in common.
 
 use crate::report::figures::label::{self, Label};
-use crate::report::format::{bytes, count, percent, seconds};
-use crate::report::{Mean, Metric, Row};
+use crate::report::{Mean, Metric, Row, written};
 
 /// A table of words. The first [`Self::names`] columns say what a row is, the others hold figures.
 pub struct Table {
@@ -87,14 +86,7 @@ fn title(metric: Metric) -> &'static str {
 }
 
 fn cell(metric: Metric, mean: Mean) -> String {
-    let write = |value: f64| match metric {
-        Metric::Accuracy | Metric::FlopsRatio => percent(value),
-        Metric::Loss => format!("{value:.4}"),
-        Metric::Macs | Metric::Parameters => count(value.round() as u64),
-        Metric::Bytes => bytes(value.round() as u64),
-        Metric::Latency1 | Metric::Latency64 => format!("{value:.2}"),
-        Metric::Seconds => seconds(value),
-    };
+    let write = |value| written(metric, value);
     match mean.sd {
         // A spread that cannot be seen in the digits shown only clutters.
         Some(sd) if write(sd) != write(0.0) => format!("{} ± {}", write(mean.mean), write(sd)),

@@ -11,6 +11,7 @@ use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::style::{FAINT, paint};
 use crate::pipeline::nearest;
+use crate::report::figures::label::is_seed;
 use crate::report::format::{plural, seconds};
 use crate::report::{Baseline, Grouping, Metric, Observation, Sharing, observations, rows};
 use cells::Table;
@@ -134,7 +135,8 @@ pub fn run(args: &TableArgs) -> Result<()> {
     Ok(())
 }
 
-fn have(stages: usize) -> String {
+/// So many stages, and the verb for what they have.
+pub fn have(stages: usize) -> String {
     let verb = if stages == 1 { "has" } else { "have" };
     format!("{} {verb}", plural(stages, "stage"))
 }
@@ -148,7 +150,6 @@ fn saved(sharing: &Sharing) -> Option<String> {
 
 /// The swept keys that are averaged over.
 fn averaged(group_by: &[String], axes: &[String]) -> Result<Vec<String>> {
-    let is_seed = |key: &str| key == "seed" || key.ends_with(".seed");
     if group_by.is_empty() {
         return Ok(axes.iter().filter(|key| is_seed(key)).cloned().collect());
     }

@@ -1,7 +1,7 @@
 //! Accuracy against FLOPs: what every method reaches at what cost, over seeds.
 
 use super::label::{self, Label};
-use super::{Absent, Study, sheet};
+use super::{Absent, Evaluated, Study, sheet};
 use crate::report::Mean;
 
 /// The figure's data.
@@ -46,18 +46,20 @@ impl Pareto {
     /// # Errors
     /// Nothing was evaluated yet.
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
-        let labels: Vec<(&str, Label)> = study
+        let evaluated: Vec<(Evaluated<'_>, Label)> = study
             .evaluated()
-            .map(|network| (network.trained_by, label::without_seeds(&network.label)))
+            .map(|network| {
+                let label = label::without_seeds(&network.label);
+                (network, label)
+            })
             .collect();
-        let several = label::several(labels.iter().map(|(stage, label)| (*stage, label)));
-        let found: Vec<Found> = study
-            .evaluated()
-            .filter_map(|network| {
+        let several = label::several(evaluated.iter().map(|(network, label)| (network.trained_by, label)));
+        let found: Vec<Found> = evaluated
+            .iter()
+            .filter_map(|(network, label)| {
                 let number = |key: &str| network.metrics[key].as_f64();
                 let (macs, plain) = (number("macs")?, number("plain_macs")?);
-                let (series, label) =
-                    label::method(network.trained_by, several, &label::without_seeds(&network.label));
+                let (series, label) = label::method(network.trained_by, several, label);
                 Some(Found {
                     series,
                     output: network.output.to_owned(),
