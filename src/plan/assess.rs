@@ -6,8 +6,9 @@ use super::PlanError;
 use super::graph::{Graph, Node, NodeId};
 use super::identity::{DataIdentities, fingerprint};
 use super::reason::{Current, Reason, reasons};
-use crate::data::DataError;
+use crate::data::{DataError, HalfSurvey, SplitSizes};
 use crate::fingerprint::Fingerprint;
+use crate::stages::{Outlook, Warning, warning};
 use crate::store::{Lookup, ObjectHash, Record, Store};
 
 /// Which stages of the pipeline are meant.
@@ -44,6 +45,8 @@ pub struct Entry {
     pub fingerprint: Option<Fingerprint>,
     /// What happens to it.
     pub verdict: Verdict,
+    /// What it asks for and probably does not mean; and what was noticed when its result was made.
+    pub warnings: Vec<Warning>,
 }
 
 impl Entry {
@@ -89,6 +92,8 @@ pub struct Assessment {
     pub inputs: BTreeMap<String, Vec<(String, ObjectHash)>>,
     /// The identity of its images.
     pub data: Option<Fingerprint>,
+    /// The files that these are read from, as they were hashed for it.
+    pub content: Option<HalfSurvey>,
 }
 
 /// What a data set that is not there is.
@@ -137,7 +142,8 @@ pub fn assess_with(
             Err(PlanError::Data(DataError::Missing { data, .. })) if missing == MissingData::Reason => {
                 let (set, command) = (data.set.name().to_owned(), data.fetch_command());
                 let reasons = vec![Reason::DataMissing { set, command }];
-                Entry { fingerprint: None, verdict: Verdict::Run { reasons, resumes: false } }
+                let verdict = Verdict::Run { reasons, resumes: false };
+                Entry { fingerprint: None, verdict, warnings: warnings_of(graph, node, None) }
             }
             entry => entry?,
         };
@@ -156,7 +162,14 @@ fn entry(
     plan: &Plan,
     forced: bool,
 ) -> Result<Entry, PlanError> {
-    let data = data.of(&graph.data[node.data], node.stage.stage.data_use())?;
+    let params = &graph.data[node.data];
+    let data_use = node.stage.stage.data_use();
+    let images = match data_use.reads() {
+        Some(_) => Some(params.split_sizes(&data.survey(params)?.train.classes)),
+        None => None,
+    };
+    let mut warnings = warnings_of(graph, node, images);
+    let data = data.of(params, data_use)?;
     let inputs = objects(node, |giver| plan.entry(giver).record());
     let mut givers = BTreeMap::new();
     let mut found = if forced { vec![Reason::Forced] } else { Vec::new() };
@@ -176,8 +189,9 @@ fn entry(
     if let Some(fingerprint) = fingerprint {
         match store.lookup(&fingerprint)? {
             Lookup::Present(record) if !forced => {
+                warnings.extend(warning::recorded(&record.metrics));
                 let verdict = Verdict::Cached(Box::new(record));
-                return Ok(Entry { fingerprint: Some(fingerprint), verdict });
+                return Ok(Entry { fingerprint: Some(fingerprint), verdict, warnings });
             }
             Lookup::Present(record) => last = Some(record),
             Lookup::Absent => {}
@@ -185,8 +199,8 @@ fn entry(
             Lookup::Damaged => missing = Some(Reason::RecordDamaged),
         }
     }
-    let current = Current { node, images: &graph.data[node.data], data, inputs: &inputs, givers: &givers };
-    let more = why(graph, store, pipeline, &current, missing, &found)?;
+    let current = Current { node, images: params, data, inputs: &inputs, givers: &givers };
+    let more = why(graph, store, pipeline, &current, fingerprint, missing, &found)?;
     if more == [Reason::NeverRun] {
         // That its inputs are new as well is no further reason.
         found.retain(|reason| matches!(reason, Reason::Forced | Reason::InputLeft { .. }));
@@ -196,7 +210,17 @@ fn entry(
         Some(fingerprint) => store.goes_on(&fingerprint, last.as_ref())?,
         None => false,
     };
-    Ok(Entry { fingerprint, verdict: Verdict::Run { reasons: found, resumes } })
+    Ok(Entry { fingerprint, verdict: Verdict::Run { reasons: found, resumes }, warnings })
+}
+
+/// The warnings of a node before it runs; `images` are the sizes of its training images, where the files are here.
+fn warnings_of(graph: &Graph, node: &Node, images: Option<SplitSizes>) -> Vec<Warning> {
+    let structure = |role: &str| {
+        let edge = node.inputs.iter().find(|edge| edge.role == role)?;
+        graph.node(edge.from).structure.clone()
+    };
+    let outlook = Outlook { inputs: &structure, data: &graph.data[node.data], images };
+    warning::warnings(&*node.stage.stage, &outlook)
 }
 
 /// The reasons that the last run of the same stage tells.
@@ -205,6 +229,7 @@ fn why(
     store: &Store,
     pipeline: &str,
     current: &Current<'_>,
+    fingerprint: Option<Fingerprint>,
     missing: Option<Reason>,
     already: &[Reason],
 ) -> Result<Vec<Reason>, PlanError> {
@@ -221,7 +246,8 @@ fn why(
     let Some(last) = last else { return Ok(vec![Reason::NeverRun]) };
     let found = reasons(&last, current);
     if found.is_empty() && already.is_empty() {
-        return Ok(vec![Reason::ResultGone]);
+        let was_this = fingerprint.is_none_or(|now| now == last.fingerprint);
+        return Ok(vec![if was_this { Reason::ResultGone } else { Reason::ComputedDifferently }]);
     }
     Ok(found)
 }
@@ -250,13 +276,18 @@ impl Assessment {
         records: &[Option<Record>],
         data: &mut DataIdentities,
     ) -> Result<Option<Self>, PlanError> {
-        let data = data.of(&graph.data[node.data], node.stage.stage.data_use())?;
+        let (params, data_use) = (&graph.data[node.data], node.stage.stage.data_use());
+        let content = match data_use.reads() {
+            Some(half) => Some(data.survey(params)?.half(half).clone()),
+            None => None,
+        };
+        let data = data.of(params, data_use)?;
         let inputs = objects(node, |giver| records[giver.0].as_ref());
         if inputs.len() < node.inputs.len() {
             return Ok(None);
         }
         let fingerprint = fingerprint(node, data, &inputs);
-        Ok(Some(Self { fingerprint, inputs, data }))
+        Ok(Some(Self { fingerprint, inputs, data, content }))
     }
 }
 

@@ -5,6 +5,7 @@ use std::f64::consts::PI;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
 
 /// Which schedule.
@@ -19,11 +20,11 @@ pub enum ScheduleKind {
     Cosine,
 }
 
-impl ContentHash for ScheduleKind {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        (*self as u64).content_hash(encoder);
-    }
-}
+content_hash!(enum ScheduleKind {
+    Constant => legacy Ordinal(0),
+    MultiStep => legacy Ordinal(1),
+    Cosine => legacy Ordinal(2),
+});
 
 /// Parameters of a schedule.
 ///
@@ -35,7 +36,8 @@ impl ContentHash for ScheduleKind {
 pub struct ScheduleParams {
     /// Which schedule.
     pub kind: ScheduleKind,
-    /// Where `multi-step` multiplies, as shares of all epochs: from epoch floor(share * epochs) on, counted from 0.
+    /// Where `multi-step` multiplies, as shares of all epochs: from epoch floor(share * epochs) on, counted
+    /// from 0, and never before the end of the first epoch.
     #[schemars(inner(range(min = 0.0, max = 1.0)))]
     pub milestones: Vec<f64>,
     /// What `multi-step` multiplies by.
@@ -46,14 +48,26 @@ pub struct ScheduleParams {
     pub warmup_epochs: f64,
 }
 
+/// A schedule over a training of so many epochs or more, as it enters a fingerprint.
+#[derive(Debug, Clone, Copy)]
+pub struct ScheduleOver<'a> {
+    schedule: &'a ScheduleParams,
+    epochs: u64,
+}
+
 /// Only what the kind looks at: milestones change nothing under a cosine.
-impl ContentHash for ScheduleParams {
+impl ContentHash for ScheduleOver<'_> {
     fn content_hash(&self, encoder: &mut Encoder) {
-        let Self { kind, milestones, gamma, warmup_epochs } = self;
+        let ScheduleParams { kind, milestones, gamma, warmup_epochs } = self.schedule;
         match kind {
             ScheduleKind::Constant | ScheduleKind::Cosine => encoder.structure(2),
             ScheduleKind::MultiStep => {
-                encoder.structure(4);
+                // Such a milestone once took effect at the first step: results from then are others.
+                let in_first = milestones.iter().any(|share| at_epoch(*share, self.epochs) == 0);
+                encoder.structure(if in_first { 5 } else { 4 });
+                if in_first {
+                    encoder.field("first_milestone", &FIRST_MILESTONE);
+                }
                 encoder.field("milestones", milestones);
                 encoder.field("gamma", gamma);
             }
@@ -61,6 +75,14 @@ impl ContentHash for ScheduleParams {
         encoder.field("kind", kind);
         encoder.field("warmup_epochs", warmup_epochs);
     }
+}
+
+/// The first epoch, from 0, that a milestone may begin: the first one always has the full rate.
+const FIRST_MILESTONE: u64 = 1;
+
+/// The epoch, from 0, that a share of all epochs lies in.
+fn at_epoch(share: f64, epochs: u64) -> u64 {
+    (share * epochs as f64).floor() as u64
 }
 
 impl Default for ScheduleParams {
@@ -76,6 +98,16 @@ impl ScheduleParams {
         Self { kind: ScheduleKind::Constant, ..Self::default() }
     }
 
+    /// This schedule over a training of `epochs` epochs or more, for a fingerprint.
+    pub fn over(&self, epochs: u64) -> ScheduleOver<'_> {
+        ScheduleOver { schedule: self, epochs }
+    }
+
+    /// The epochs, from 0, from which the milestones take effect in a training of `epochs` epochs.
+    pub fn starts(&self, epochs: u64) -> impl Iterator<Item = u64> {
+        self.milestones.iter().map(move |share| at_epoch(*share, epochs).max(FIRST_MILESTONE))
+    }
+
     /// The rate of step `step` (from 0) of a run of `epochs` epochs of `per_epoch` steps, for a base rate of 1.
     pub fn factor(&self, step: u64, per_epoch: u64, epochs: u64) -> f64 {
         let epoch = step / per_epoch.max(1);
@@ -84,8 +116,7 @@ impl ScheduleParams {
         rise * match self.kind {
             ScheduleKind::Constant => 1.0,
             ScheduleKind::MultiStep => {
-                let passed = |share: &&f64| epoch >= (*share * epochs as f64).floor() as u64;
-                self.gamma.powi(self.milestones.iter().filter(passed).count() as i32)
+                self.gamma.powi(self.starts(epochs).filter(|start| epoch >= *start).count() as i32)
             }
             ScheduleKind::Cosine => (1.0 + (PI * epoch as f64 / epochs.max(1) as f64).cos()) / 2.0,
         }
@@ -102,6 +133,32 @@ mod tests {
         let at = |epoch: u64| schedule.factor(epoch * 10, 10, 160);
         assert_eq!((at(0), at(79), at(119)), (1.0, 1.0, 0.1));
         assert!((at(80) - 0.1).abs() < 1e-15 && (at(120) - 0.01).abs() < 1e-15);
+    }
+
+    #[test]
+    fn no_milestone_takes_effect_in_the_first_epoch() {
+        for (epochs, expected) in [(1, vec![1.0]), (2, vec![1.0, 0.01]), (3, vec![1.0, 0.1, 0.01])] {
+            let rates: Vec<f64> =
+                (0..epochs * 10).map(|step| ScheduleParams::default().factor(step, 10, epochs)).collect();
+            for (step, rate) in rates.iter().enumerate() {
+                assert!((rate - expected[step / 10]).abs() < 1e-15, "{epochs} epochs, step {step}: {rate}");
+            }
+        }
+        let early = ScheduleParams { milestones: vec![0.0], ..ScheduleParams::default() };
+        assert_eq!((early.factor(9, 10, 100), early.factor(10, 10, 100)), (1.0, 0.1));
+    }
+
+    #[test]
+    fn only_a_schedule_whose_results_changed_has_another_fingerprint() {
+        let of = |schedule: &ScheduleParams, epochs: u64| {
+            let mut encoder = Encoder::new("test");
+            schedule.over(epochs).content_hash(&mut encoder);
+            encoder.finish()
+        };
+        let usual = ScheduleParams::default();
+        assert_ne!(of(&usual, 1), of(&usual, 2), "floor(0.5 * 1) is the first epoch");
+        assert_eq!(of(&usual, 2), of(&usual, 160));
+        assert_eq!(of(&ScheduleParams::constant(), 1), of(&ScheduleParams::constant(), 2));
     }
 
     #[test]

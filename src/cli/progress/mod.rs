@@ -26,8 +26,12 @@ pub struct Quiet;
 
 impl Reporter for Quiet {
     fn report(&mut self, event: &Stamped) {
-        if let Event::Warning { message } = &event.event {
-            anstream::eprintln!("{} {message}", paint(STALE, "warning:"));
+        match &event.event {
+            Event::Warning { message } => anstream::eprintln!("{} {message}", paint(STALE, "warning:")),
+            Event::StageWarned { stage, message, .. } => {
+                anstream::eprintln!("{} {stage}: {message}", paint(STALE, "warning:"));
+            }
+            _ => {}
         }
     }
 }
