@@ -14,6 +14,7 @@ use super::{FAILURE, summary, sweep};
 use crate::engine::{
     Event, Options, Place, Reporter, RunSummary, Stamped, Status, StopFlag, execute, memory,
 };
+use crate::ops::Vectors;
 use crate::store::StoreError;
 
 /// Run the stages of a pipeline that are stale
@@ -61,8 +62,10 @@ fn threads(how: &HowArgs) -> usize {
 /// First of all: whoever uses the pool before makes one of its own size.
 ///
 /// # Errors
-/// Somebody did.
+/// Somebody did; `RUNNER_VECTORS` names no instruction set of this machine.
 pub fn start_pool(how: &HowArgs) -> Result<()> {
+    // A wrong name is an error before anything runs.
+    Vectors::chosen()?;
     rayon::ThreadPoolBuilder::new().num_threads(threads(how)).build_global().into_diagnostic()
 }
 
