@@ -12,8 +12,8 @@ use candle_core::{Device, Tensor};
 use runner::data::{DataParams, load};
 use runner::network::{Arch, Checkpoint, HostTensor, NetworkSpec, initialise};
 use runner::ops::{
-    AdamStep, Algorithm, Backend, BnAct, BnActGrads, Conv2d, Pool, SgdStep, adam_step, cross_entropy, global_avg_pool,
-    global_avg_pool_backward, linear, linear_backward, sgd_step,
+    AdamStep, Algorithm, Backend, BnAct, BnActGrads, Conv2d, Pool, SgdStep, adam_step, cross_entropy,
+    global_avg_pool, global_avg_pool_backward, linear, linear_backward, sgd_step,
 };
 use runner::prune::{add_gates, regulariser};
 use runner::train::{

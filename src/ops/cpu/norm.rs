@@ -123,11 +123,13 @@ impl WithSimd for Activate<'_> {
                         Pool::None => affine(simd, line, x, channel),
                         Pool::Max2 => {
                             let below = width * stride;
-                            let top = larger(simd, 
+                            let top = larger(
+                                simd,
                                 affine(simd, line, x, channel),
                                 affine(simd, line, x, stride + channel),
                             );
-                            let bottom = larger(simd, 
+                            let bottom = larger(
+                                simd,
                                 affine(simd, line, x, below + channel),
                                 affine(simd, line, x, below + stride + channel),
                             );

@@ -25,14 +25,18 @@ pub struct Vectors(Arch);
 pub enum VectorsError {
     /// No instruction set has this name.
     #[error("RUNNER_VECTORS is `{found}`, expected one of {}", NAMES.join(", "))]
-    #[diagnostic(help("unset it to use the widest vectors of this CPU; results are the same with all of them"))]
+    #[diagnostic(help(
+        "unset it to use the widest vectors of this CPU; results are the same with all of them"
+    ))]
     Unknown {
         /// What the variable holds.
         found: String,
     },
     /// The CPU lacks it.
     #[error("RUNNER_VECTORS is `{found}`, which this CPU does not have; it has {available}")]
-    #[diagnostic(help("unset it to use the widest vectors of this CPU; results are the same with all of them"))]
+    #[diagnostic(help(
+        "unset it to use the widest vectors of this CPU; results are the same with all of them"
+    ))]
     NotHere {
         /// What the variable holds.
         found: String,
@@ -176,19 +180,50 @@ mod tests {
     fn every_instruction_set_rounds_once_and_has_one_maximum() {
         let tiny = f32::EPSILON;
         let a = [
-            1.0 + tiny, 1.0 - tiny, 3.0, 1e20, 1e-30, -0.0, 0.0, 0.1, -0.1, f32::MIN_POSITIVE, 1e-45, 7.0, 0.3,
-            -1.5, f32::INFINITY, 2.5,
+            1.0 + tiny,
+            1.0 - tiny,
+            3.0,
+            1e20,
+            1e-30,
+            -0.0,
+            0.0,
+            0.1,
+            -0.1,
+            f32::MIN_POSITIVE,
+            1e-45,
+            7.0,
+            0.3,
+            -1.5,
+            f32::INFINITY,
+            2.5,
         ];
         let b = [
-            1.0 - tiny, 1.0 - tiny, 1.0 / 3.0, 1e20, 1e-30, 0.0, -0.0, 0.1, 10.0, 0.5, 0.5, -7.0, 0.7, -1.5, 1.0,
+            1.0 - tiny,
+            1.0 - tiny,
+            1.0 / 3.0,
+            1e20,
+            1e-30,
+            0.0,
+            -0.0,
+            0.1,
+            10.0,
+            0.5,
+            0.5,
+            -7.0,
+            0.7,
+            -1.5,
+            1.0,
             f32::NAN,
         ];
         let c = [
-            -1.0, -1.0, -1.0, -1e38, 1e-45, 0.0, -0.0, -0.01, 1.0, -1e-45, 1e-45, 49.0, -0.21, -2.25, 1.0, 0.0,
+            -1.0, -1.0, -1.0, -1e38, 1e-45, 0.0, -0.0, -0.01, 1.0, -1e-45, 1e-45, 49.0, -0.21, -2.25, 1.0,
+            0.0,
         ];
         let values = [a, b, c];
-        let once: Vec<u32> =
-            (0..15).map(|i| f64::from(a[i]).mul_add(f64::from(b[i]), f64::from(c[i])) as f32).map(f32::to_bits).collect();
+        let once: Vec<u32> = (0..15)
+            .map(|i| f64::from(a[i]).mul_add(f64::from(b[i]), f64::from(c[i])) as f32)
+            .map(f32::to_bits)
+            .collect();
         for vectors in Vectors::available() {
             let [sums, largest] = vectors.arch().dispatch(Both(&values));
             // The product of two `f32` is exact in `f64`; none of these sums lies halfway between two `f32`.
