@@ -109,8 +109,7 @@ pub enum RunState {
 
 impl RunState {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Running, Self::Done, Self::Failed, Self::Interrupted, Self::Killed];
+    pub const ALL: [Self; 5] = [Self::Running, Self::Done, Self::Failed, Self::Interrupted, Self::Killed];
 
     /// The word that is stored and shown.
     pub fn word(self) -> &'static str {

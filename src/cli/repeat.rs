@@ -82,7 +82,8 @@ pub fn run(args: &RepeatArgs) -> Result<ExitCode> {
     let (ran, cached) = (done.count(StageState::Ran), done.count(StageState::Cached));
     let found = compare(&run, &opened.graph, &records);
     if how.json {
-        let line = json!({"event": "repeat-compared", "run": id, "ran": ran, "cached": cached, "compared": found});
+        let line =
+            json!({"event": "repeat-compared", "run": id, "ran": ran, "cached": cached, "compared": found});
         say!("{line}");
     } else if !how.quiet {
         say_all!("{}", told(&found, args.check, ran));

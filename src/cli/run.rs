@@ -11,9 +11,7 @@ use super::progress::{Json, Quiet, TensorBoard, Terminal};
 use super::runs::Kept;
 use super::style::{BAD, GOOD, STALE, paint};
 use super::{FAILURE, summary, sweep};
-use crate::engine::{
-    Event, Options, Place, Reporter, RunSummary, Stamped, StopFlag, execute, memory,
-};
+use crate::engine::{Event, Options, Place, Reporter, RunSummary, Stamped, StopFlag, execute, memory};
 use crate::state::{RunState, StageState};
 use crate::store::StoreError;
 
@@ -197,7 +195,9 @@ pub fn end(
             };
             anstream::eprintln!("{}{what}; the same command goes on from there", paint(BAD, "interrupted"));
         }
-        RunState::Failed | RunState::Running | RunState::Killed => anstream::eprintln!("{} {counts}", paint(BAD, "failed:")),
+        RunState::Failed | RunState::Running | RunState::Killed => {
+            anstream::eprintln!("{} {counts}", paint(BAD, "failed:"))
+        }
     }
     Ok(ExitCode::from(exit_code(&done, stop)))
 }

@@ -21,7 +21,11 @@ pub fn counts(graph: &Graph, done: &RunSummary) -> String {
         let good = graph.points.iter().filter(|point| !point.stages.iter().any(|(_, id)| bad(id))).count();
         words.push(format!("{good} of {} done", plural(graph.points.len(), "point")));
     }
-    words.push(format!("{} ran, {} from the cache", done.count(StageState::Ran), done.count(StageState::Cached)));
+    words.push(format!(
+        "{} ran, {} from the cache",
+        done.count(StageState::Ran),
+        done.count(StageState::Cached)
+    ));
     let shared = [(done.count(StageState::Downloaded), "from the shared cache"), (done.uploaded, "uploaded")];
     for (count, word) in shared.iter().filter(|(count, _)| *count > 0) {
         words.push(format!("{count} {word}"));

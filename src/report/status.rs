@@ -142,7 +142,10 @@ pub fn status(
 fn standing(entry: &Entry, store: &Store) -> Result<Standing, StoreError> {
     if let Some(fingerprint) = &entry.fingerprint {
         if let Some(holder) = store.holder(fingerprint)? {
-            return Ok(Standing::Running { holder: holder.to_string(), epoch: last_epoch(store, fingerprint)? });
+            return Ok(Standing::Running {
+                holder: holder.to_string(),
+                epoch: last_epoch(store, fingerprint)?,
+            });
         }
     }
     let reasons = match &entry.verdict {

@@ -115,8 +115,7 @@ fn head(view: &View, width: usize) -> Line {
         0 => plural(view.counts.all(), "stage"),
         many => format!("{}, {}", plural(many, "point"), plural(view.counts.all(), "stage")),
     };
-    let mut line =
-        Line::new().put(STAGE, &view.pipeline).plain(format!(": {what}  ")).put(style, status);
+    let mut line = Line::new().put(STAGE, &view.pipeline).plain(format!(": {what}  ")).put(style, status);
     if view.started.is_some() {
         let since = if view.status == Some(RunState::Running) { "for" } else { "after" };
         line = line.plain(format!(" {since} {}", seconds(view.seconds)));
