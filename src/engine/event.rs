@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::stages::Warning;
+use crate::state::RunState;
 use crate::train::{EpochRecord, Measured, Progress};
 
 /// Something that happened in a run.
@@ -172,7 +173,7 @@ pub enum Event {
     /// Every stage of a point of a sweep has ended.
     PointFinished {
         /// `done` or `failed`.
-        status: String,
+        status: RunState,
         /// Points that have ended, this one included.
         ended: usize,
         /// All points.
@@ -201,7 +202,7 @@ pub enum Event {
     /// The end.
     RunFinished {
         /// `done`, `failed` or `interrupted`.
-        status: String,
+        status: RunState,
         /// Stages that ran.
         ran: usize,
         /// Stages whose results were in the cache.

@@ -9,6 +9,7 @@ use super::reason::{Current, Reason, reasons};
 use crate::data::{DataError, HalfSurvey, SplitSizes};
 use crate::fingerprint::Fingerprint;
 use crate::stages::{Outlook, Warning, warning};
+use crate::state::StageState;
 use crate::store::{Lookup, ObjectHash, Record, Store};
 
 /// Which stages of the pipeline are meant.
@@ -36,6 +37,19 @@ pub enum Verdict {
     },
     /// Not selected.
     Left,
+}
+
+impl Verdict {
+    /// How the node stands.
+    pub fn state(&self) -> StageState {
+        match self {
+            Self::Cached(_) => StageState::Cached,
+            Self::Run { resumes: true, .. } => StageState::Interrupted,
+            Self::Run { reasons, .. } if reasons.contains(&Reason::NeverRun) => StageState::NeverRun,
+            Self::Run { .. } => StageState::Stale,
+            Self::Left => StageState::Left,
+        }
+    }
 }
 
 /// A node's place in the plan.
@@ -200,7 +214,7 @@ fn entry(
         }
     }
     let current = Current { node, images: params, data, inputs: &inputs, givers: &givers };
-    let more = why(graph, store, pipeline, &current, fingerprint, missing, &found)?;
+    let more = why(graph, store, pipeline, &current, missing, &found)?;
     if more == [Reason::NeverRun] {
         // That its inputs are new as well is no further reason.
         found.retain(|reason| matches!(reason, Reason::Forced | Reason::InputLeft { .. }));
@@ -229,7 +243,6 @@ fn why(
     store: &Store,
     pipeline: &str,
     current: &Current<'_>,
-    fingerprint: Option<Fingerprint>,
     missing: Option<Reason>,
     already: &[Reason],
 ) -> Result<Vec<Reason>, PlanError> {
@@ -246,8 +259,7 @@ fn why(
     let Some(last) = last else { return Ok(vec![Reason::NeverRun]) };
     let found = reasons(&last, current);
     if found.is_empty() && already.is_empty() {
-        let was_this = fingerprint.is_none_or(|now| now == last.fingerprint);
-        return Ok(vec![if was_this { Reason::ResultGone } else { Reason::ComputedDifferently }]);
+        return Ok(vec![Reason::ResultGone]);
     }
     Ok(found)
 }

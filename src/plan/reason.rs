@@ -58,8 +58,6 @@ pub enum Reason {
         /// The version now.
         to: u32,
     },
-    /// Nothing that was asked for has changed, and this version of runner computes it in another way.
-    ComputedDifferently,
     /// The images are not there yet, so nobody knows.
     DataMissing {
         /// The data set.
@@ -112,7 +110,6 @@ impl fmt::Display for Reason {
             Self::ImagesChanged { key, from, to } => write!(f, "data.{key} changed: {from} -> {to}"),
             Self::DataChanged => f.write_str("the data's files changed"),
             Self::KindChanged { from, to } => write!(f, "kind changed: {from} -> {to}"),
-            Self::ComputedDifferently => f.write_str("implementation changed for these parameters"),
             Self::DataMissing { set, command } => write!(f, "{set} is not here yet (`{command}`)"),
             Self::InputNew { stage } => write!(f, "input {stage} is new"),
             Self::InputLeft { stage } => write!(f, "needs {stage}, which is stale and not selected"),

@@ -22,7 +22,7 @@ use crate::train::{EpochRecord, Keep, Objective, OptimizerParams, ScheduleParams
 pub static KIND: Kind = Kind {
     name: "retrain",
     summary: "train all weights of a network",
-    version: 2,
+    version: 3,
     inputs: &[InputRole {
         role: "network",
         artifact: "network",
@@ -95,8 +95,7 @@ pub struct Retrain {
 }
 
 content_hash!(Retrain {
-    epochs, budget, batch_size, optimizer, schedule => schedule.over(*epochs), label_smoothing, train_on,
-    crop_padding, flip, conv
+    epochs, budget, batch_size, optimizer, schedule, label_smoothing, train_on, crop_padding, flip, conv
 } skip { seed });
 
 impl Default for Retrain {

@@ -26,7 +26,7 @@ use crate::train::{Keep, Objective, OptimizerParams, ScheduleParams};
 pub static KIND: Kind = Kind {
     name: "slimming",
     summary: "train a network with an L1 penalty on batch norm's scales, and score channels by them",
-    version: 1,
+    version: 2,
     inputs: &[network("the network that is trained")],
     outputs: &[
         OUTPUT,
@@ -77,8 +77,7 @@ pub struct Slimming {
 }
 
 content_hash!(Slimming {
-    sparsity, epochs, batch_size, optimizer, schedule => schedule.over(*epochs), label_smoothing, train_on,
-    crop_padding, flip, conv
+    sparsity, epochs, batch_size, optimizer, schedule, label_smoothing, train_on, crop_padding, flip, conv
 } skip { seed });
 
 impl Default for Slimming {

@@ -16,7 +16,7 @@ pub use evaluate::{Evaluation, Half, evaluate, evaluate_until, latency};
 pub use measured::{Histogram, Measured};
 pub use memory::{TrainingShape, evaluation_bytes};
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerParams};
-pub use schedule::{ScheduleKind, ScheduleOver, ScheduleParams};
+pub use schedule::{ScheduleKind, ScheduleParams};
 pub use state::{EpochRecord, Figures, TrainState};
 pub use step::{Step, Trainee};
 pub use trainer::{Budget, Keep, Length, Objective, Run, Sparsity, Trained, steps_per_epoch, train};
