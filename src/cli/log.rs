@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use miette::{Result, miette};
 
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
+use super::points;
 use super::style::{BAD, FAINT, GOOD, STAGE, STALE, paint};
 use crate::engine::{Event, Stamped};
 use crate::fingerprint::Fingerprint;
-use crate::plan::{Node, NodeId, Plan, named};
-use crate::report::format::{bytes, percent, seconds, when};
+use crate::plan::{Node, NodeId, Plan};
+use crate::report::format::{bytes, percent, plural, seconds, when};
 use crate::report::key_figure;
 use crate::report::tail::Tail;
 use crate::report::tensorboard::{folder, write_log};
@@ -26,6 +27,7 @@ use crate::train::EpochRecord;
   runner log pipelines/quickstart.toml retrain
   runner log pipelines/quickstart.toml retrain --follow       while it runs
   runner log pipelines/quickstart.toml gate-train --json      one event a line (docs/events.md)
+  runner log study.toml retrain@flops_ratio=0.3,seed=1        one point of a sweep
   runner log pipelines/quickstart.toml --tensorboard tb       all stages, for TensorBoard
 
 The newest run stands last. What is shown is the log of the stage as it is now in the file; if that has not run
@@ -33,7 +35,7 @@ yet, the log of its last run, and the first line says so.")]
 pub struct LogArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,
-    /// The stage
+    /// The stage; of a sweep `STAGE@KEY=VALUE,...` is the stage at this point
     #[arg(value_name = "STAGE", required_unless_present = "tensorboard")]
     stage: Option<String>,
     #[command(flatten)]
@@ -57,18 +59,16 @@ pub fn run(args: &LogArgs) -> Result<()> {
     let mut opened = Opened::new(&args.pipeline, &args.cache)?;
     let plan = opened.plan(&SelectionArgs::default())?;
     let nodes: Vec<NodeId> = match &args.stage {
-        Some(stage) => {
-            named(&opened.graph, "the command line", std::slice::from_ref(stage))?.into_iter().collect()
-        }
+        Some(stage) => points::nodes(&opened.graph, stage)?.into_iter().collect(),
         None => opened.graph.iter().map(|(id, _)| id).collect(),
     };
     if let Some(root) = &args.tensorboard {
         return tensorboard(&opened, &plan, &nodes, root);
     }
-    let stage = args.stage.as_deref().unwrap_or_default();
+    let stage = points::split(args.stage.as_deref().unwrap_or_default()).0;
     if args.follow && nodes.len() > 1 {
         return Err(miette!(
-            help = "choose one of them with `--set` instead of `--over`",
+            help = format!("choose one of them: `{stage}@KEY=VALUE,...`; {}", points::swept(&opened.graph)),
             "`{}` is {} different pieces of work over the points of the sweep, and only one can be followed",
             stage,
             nodes.len()
@@ -140,18 +140,29 @@ fn work(
 /// Writes the logs of what the stages are now.
 fn tensorboard(opened: &Opened, plan: &Plan, nodes: &[NodeId], root: &Path) -> Result<()> {
     let mut written = 0;
+    let mut failed = Vec::new();
     for id in nodes {
         let Some(work) = plan.entry(*id).fingerprint else { continue };
         let log = Tail::default().lines(&opened.store, &work)?;
         let log: Vec<Stamped> = log.into_iter().filter_map(|line| line.event).collect();
         let folder = folder(root, &opened.graph.common(*id), &opened.graph.node(*id).name, &work.to_string());
-        let wrote = write_log(&folder, &log)
-            .into_diagnostic()
-            .wrap_err_with(|| format!("{} cannot be written", folder.display()))?;
-        if wrote {
-            written += 1;
-            say!("{}", folder.display());
+        match write_log(&folder, &log) {
+            Ok(true) => {
+                written += 1;
+                say!("{}", folder.display());
+            }
+            Ok(false) => {}
+            Err(error) => failed.push(format!("{} cannot be written: {error}", folder.display())),
         }
+    }
+    if let Some(first) = failed.first() {
+        let others = failed.len() - 1;
+        let help = if others > 0 {
+            format!("{} failed as well", plural(others, "more folder"))
+        } else {
+            String::new()
+        };
+        return Err(miette!(help = help, "{first}"));
     }
     if written == 0 {
         return Err(miette!(

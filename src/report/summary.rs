@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::table::unpruned;
 use crate::plan::{Graph, NodeId, PointNodes};
 use crate::store::{ObjectHash, Record};
 
@@ -44,6 +45,11 @@ impl NetworkRow {
         } else {
             self.stage.clone()
         }
+    }
+
+    /// [`Self::name`] for people: an unpruned network, one with all channels of `full`, is called so as in every table.
+    pub fn title(&self, full: &[u64]) -> String {
+        if self.channels == full { unpruned(&self.name(), false) } else { self.name() }
     }
 }
 
