@@ -622,3 +622,103 @@ fn the_commands_have_a_help_with_examples() {
         insta::with_settings!({omit_expression => true}, { insta::assert_snapshot!(format!("help_{command}"), help) });
     }
 }
+
+/// Every number of a value in place of which another stands.
+fn with_numbers(value: &mut Value, by: &Value) {
+    match value {
+        Value::Number(_) => *value = by.clone(),
+        Value::Array(items) => items.iter_mut().for_each(|item| with_numbers(item, by)),
+        Value::Object(table) => table.values_mut().for_each(|item| with_numbers(item, by)),
+        _ => {}
+    }
+}
+
+/// Whatever a record or a log says (they may come from anybody, by a bundle or a shared cache), its readers neither panic nor
+/// need memory or time for what it claims.
+#[test]
+fn hostile_records_and_logs_are_read_without_a_panic() {
+    let folder = study();
+    let here = folder.path();
+    succeeds(here, "c", &["run", "p.toml", "--quiet"]);
+    let store = runner::store::Store::open(&here.join("c")).unwrap();
+    let kept: Vec<_> = binary::files(&here.join("c"), "records")
+        .iter()
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_string_lossy().parse().unwrap();
+            match store.lookup(&name).unwrap() {
+                runner::store::Lookup::Present(record) => record,
+                other => panic!("{other:?}"),
+            }
+        })
+        .collect();
+    let logs: Vec<_> = binary::files(&here.join("c"), "logs")
+        .into_iter()
+        .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
+        .collect();
+    let commands: [&[&str]; 12] = [
+        &[
+            "table",
+            "p.toml",
+            "--metric",
+            "latency_1_ms",
+            "--metric",
+            "accuracy",
+            "--baseline",
+            "retrain-uniform",
+        ],
+        &["table", "p.toml", "--format", "csv"],
+        &["best", "p.toml"],
+        &["report", "p.toml", "--to", "r.html"],
+        &["plot", "p.toml", "--to", "f"],
+        &["show", "p.toml", "eval"],
+        &["show", "p.toml", "gate-train"],
+        &["compare", "p.toml", "retrain", "retrain-uniform"],
+        &["watch", "p.toml", "--once"],
+        &["status", "p.toml"],
+        &["runs", "last"],
+        &["log", "p.toml", "--tensorboard", "tb"],
+    ];
+    for hostile in [
+        "18446744073709551615",
+        "10000000",
+        "-1",
+        "1e308",
+        "-1e308",
+        "5e-324",
+        "0",
+        "null",
+        "\"\u{1b}[2J\"",
+        "[]",
+    ] {
+        let by: Value = serde_json::from_str(&hostile.replace('\u{1b}', "\\u001b")).unwrap();
+        for record in &kept {
+            let mut record = record.clone();
+            with_numbers(&mut record.metrics, &by);
+            record.provenance.seconds = by.as_f64().unwrap_or(f64::MAX);
+            store.commit(&record).unwrap();
+        }
+        for (path, log) in &logs {
+            let lines = log.lines().map(|line| {
+                let mut event: Value = serde_json::from_str(line).unwrap();
+                with_numbers(&mut event, &by);
+                format!("{event}\n")
+            });
+            std::fs::write(path, lines.collect::<String>()).unwrap();
+        }
+        for command in commands {
+            let began = Instant::now();
+            let output = runner(here, "c", command).output().unwrap();
+            let (out, error) = text(&output);
+            assert!(
+                output.status.code().is_some_and(|code| code < 100) && !error.contains("panicked"),
+                "{hostile}: {command:?}: {:?} {out}{error}",
+                output.status
+            );
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "{hostile}: {command:?} took {:?}",
+                began.elapsed()
+            );
+        }
+    }
+}

@@ -17,7 +17,7 @@ use crate::plan::{Node, NodeId, Plan};
 use crate::report::format::{bytes, percent, plural, seconds, when};
 use crate::report::key_figure;
 use crate::report::tail::Tail;
-use crate::report::tensorboard::{folder, write_log};
+use crate::report::tensorboard::{figures_of, folder, write_log};
 use crate::store::Store;
 use crate::train::EpochRecord;
 
@@ -107,7 +107,7 @@ fn work(
     args: &LogArgs,
 ) -> Result<Option<Fingerprint>> {
     if let Some(now) = now {
-        if args.follow || !opened.store.read_log(&now)?.is_empty() {
+        if args.follow || Tail::default().next(&opened.store, &now)?.is_some() {
             return Ok(Some(now));
         }
     } else if args.follow {
@@ -122,7 +122,7 @@ fn work(
     for usage in &node.uses {
         let point = opened.graph.points[usage.point].name();
         let Some(last) = opened.store.recall(&opened.identity, &point, &usage.stage)? else { continue };
-        if !opened.store.read_log(&last.fingerprint)?.is_empty() {
+        if Tail::default().next(&opened.store, &last.fingerprint)?.is_some() {
             if !args.json {
                 let words = format!(
                     "{} has not run as it is now; this is the log of its last run ({})",
@@ -143,8 +143,7 @@ fn tensorboard(opened: &Opened, plan: &Plan, nodes: &[NodeId], root: &Path) -> R
     let mut failed = Vec::new();
     for id in nodes {
         let Some(work) = plan.entry(*id).fingerprint else { continue };
-        let log = Tail::default().lines(&opened.store, &work)?;
-        let log: Vec<Stamped> = log.into_iter().filter_map(|line| line.event).collect();
+        let log = figures_of(&opened.store, &work)?;
         let folder = folder(root, &opened.graph.common(*id), &opened.graph.node(*id).name, &work.to_string());
         match write_log(&folder, &log) {
             Ok(true) => {
@@ -216,20 +215,23 @@ impl Show<'_> {
 
     /// Shows the whole lines that are new, and says whether there were some.
     fn new_events(&mut self) -> Result<bool> {
-        let new = self.tail.lines(self.store, &self.work)?;
-        for line in &new {
-            if self.json {
-                say!("{}", line.text);
-            }
-            match &line.event {
-                Some(event) => {
-                    let lines = self.writer.lines(event);
-                    self.print(&lines);
+        let mut any = false;
+        while let Some(new) = self.tail.next(self.store, &self.work)? {
+            any = true;
+            for line in &new {
+                if self.json {
+                    say!("{}", line.text);
                 }
-                None => self.print(&[paint(FAINT, "  a line that this version cannot read")]),
+                match &line.event {
+                    Some(event) => {
+                        let lines = self.writer.lines(event);
+                        self.print(&lines);
+                    }
+                    None => self.print(&[paint(FAINT, "  a line that this version cannot read")]),
+                }
             }
         }
-        Ok(!new.is_empty())
+        Ok(any)
     }
 
     fn flush(&mut self) {

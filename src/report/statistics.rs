@@ -179,11 +179,29 @@ mod tests {
         assert_eq!((found.n, found.seeds), (6, 3));
     }
 
-    /// GOLDEN
+    /// What statsmodels 0.15.0 says of unequal clusters: `OLS(x, ones).fit(cov_type="cluster", cov_kwds={"groups": seeds},
+    /// use_t=True)`; and scipy 1.17.1 of one pair per seed: `ttest_1samp`.
+    #[test]
+    fn intervals_and_probabilities_are_those_of_statsmodels_and_scipy() {
+        let differences = [0.011, 0.034, -0.005, 0.021, 0.046, 0.013, 0.027, 0.002, 0.019];
+        let seeds = [1, 1, 1, 2, 2, 3, 4, 4, 5];
+        let all: Vec<(f64, usize)> = differences.into_iter().zip(seeds).collect();
+        let found = Difference::of(&pairs(&all)).unwrap();
+        assert_eq!((found.n, found.seeds), (9, 5));
+        near(found.mean, 0.018_666_666_666_667);
+        near(found.interval.unwrap().0, 0.006_532_137_526);
+        near(found.interval.unwrap().1, 0.030_801_195_807);
+        near(found.p.unwrap(), 0.012_939_502_881);
+        let found = Difference::of(&pairs(&[(0.02, 1), (0.05, 2), (-0.01, 3), (0.03, 4)])).unwrap();
+        near(found.interval.unwrap().0, -0.017_280_578_816);
+        near(found.interval.unwrap().1, 0.062_280_578_816);
+        near(found.p.unwrap(), 0.169_679_928_901);
+    }
+
     #[test]
     fn holm_s_correction_steps_down_and_never_falls() {
         let of = |p| Difference { n: 3, seeds: 3, mean: 1.0, interval: None, p: Some(p), p_holm: None };
-        // From Holm's procedure by hand: 4 * 0.005, 3 * 0.01, 2 * 0.03, and 0.04, which may not fall below the one before it.
+        // As `multipletests(p, method="holm")` of statsmodels has it, and by hand: 4 * 0.005, 3 * 0.01, 2 * 0.03, and 0.04, which may not fall below the one before it.
         let mut all = [of(0.01), of(0.04), of(0.03), of(0.005)];
         correct(all.iter_mut());
         for (found, wanted) in all.iter().zip([0.03, 0.06, 0.06, 0.02]) {

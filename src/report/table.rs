@@ -477,6 +477,6 @@ mod tests {
             .into_iter()
             .map(|row| row.name)
             .collect();
-        assert_eq!(names, ["retrain", "unpruned (retrain, init)", "unpruned (full)"]);
+        assert_eq!(names, ["retrain", "unpruned (init)", "unpruned (full)"]);
     }
 }

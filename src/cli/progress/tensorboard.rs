@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::engine::{Event, Reporter, Stamped};
-use crate::report::tensorboard::{Axis, Writer, files, folder, write_log};
+use crate::report::tensorboard::{Axis, Writer, figures_of, files, folder, write_log};
 use crate::store::Store;
 
 /// Steps are written this often at most.
@@ -92,8 +92,7 @@ impl TensorBoard {
     /// What the log of a stage tells of the past.
     fn past(&self, folder: &Path, fingerprint: &str) -> io::Result<()> {
         let Ok(fingerprint) = fingerprint.parse() else { return Ok(()) };
-        let log = self.store.read_log(&fingerprint).map_err(io::Error::other)?;
-        let log: Vec<Stamped> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let log = figures_of(&self.store, &fingerprint).map_err(io::Error::other)?;
         write_log(folder, &log).map(drop)
     }
 }

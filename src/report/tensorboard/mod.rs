@@ -16,7 +16,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use prost::Message;
 
+use super::tail::Tail;
 use crate::engine::Stamped;
+use crate::fingerprint::Fingerprint;
+use crate::store::{Store, StoreError};
 use proto::{Event, SessionLog, Summary, What};
 
 /// What every file begins with.
@@ -99,6 +102,20 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = entries.filter(is_one).collect();
     found.sort();
     found
+}
+
+/// What of a log [`write_log`] reads.
+///
+/// # Errors
+/// It cannot be read.
+pub fn figures_of(store: &Store, work: &Fingerprint) -> Result<Vec<Stamped>, StoreError> {
+    let mut kept = Vec::new();
+    Tail::default().events(store, work, &mut |stamped| {
+        if scalars::matters(&stamped.event) {
+            kept.push(stamped);
+        }
+    })?;
+    Ok(kept)
 }
 
 /// Writes what a log tells, as one file. Says whether there was something to write.
