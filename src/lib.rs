@@ -13,6 +13,8 @@ pub mod plan;
 pub mod prune;
 pub mod random;
 pub mod report;
+mod shown;
 pub mod stages;
 pub mod store;
 pub mod train;
+pub mod written;

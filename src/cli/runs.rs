@@ -13,6 +13,7 @@ use super::sweep::quoted;
 use crate::engine::{Options, RunSummary, Status};
 use crate::plan::Plan;
 use crate::report::format::{minute, plural, seconds};
+use crate::shown::without_passwords;
 use crate::store::{MANIFEST, Request, RunLock, RunRecord, RunStage, Store, StoreError};
 
 /// List the runs of a cache, or show one: command, machine, points, work
@@ -242,7 +243,7 @@ impl Kept {
             exit_code: None,
             request: Some(request),
             status: "running".to_owned(),
-            command: std::env::args().collect(),
+            command: std::env::args_os().map(|word| without_passwords(&word.to_string_lossy())).collect(),
             folder: folder.display().to_string(),
             host: gethostname::gethostname().to_string_lossy().into_owned(),
             runner_version: env!("CARGO_PKG_VERSION").to_owned(),

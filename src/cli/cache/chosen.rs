@@ -152,6 +152,6 @@ pub fn is_pipeline(target: &str) -> bool {
 pub fn visited(cache: &CacheArgs) -> Result<(Store, crate::store::Visit)> {
     let store = Store::open(&cache.cache)?;
     let visit =
-        store.visit(&mut || anstream::eprintln!("waiting until `runner cache gc` has cleared the cache"))?;
+        store.visit(&mut || tell!("waiting until `runner cache gc` has cleared the cache"))?;
     Ok((store, visit))
 }
