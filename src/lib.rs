@@ -15,6 +15,7 @@ pub mod random;
 pub mod report;
 mod shown;
 pub mod stages;
+pub mod state;
 pub mod store;
 pub mod train;
 pub mod written;
