@@ -149,7 +149,10 @@ mod tests {
     #[test]
     fn what_is_secret_in_an_address_is_not_shown_and_places_stay() {
         for (text, shown) in [
-            ("remote = \"s3://key:s3cr3t@bucket/x\" # a@b\n", "remote = \"s3://**********@bucket/x\" # a@b\n"),
+            (
+                "remote = \"s3://key:s3cr3t@bucket/x\" # a@b\n",
+                "remote = \"s3://**********@bucket/x\" # a@b\n",
+            ),
             ("other = 's3://bucket/a@b'", "other = 's3://bucket/a@b'"),
             ("https://u:p/w@host/x y", "https://*****@host/x y"),
             ("https://h/x?sig=s3cr3t&v=1#t=s", "https://h/x?sig=******&v=*#t=*"),

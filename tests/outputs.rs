@@ -34,7 +34,8 @@ fn done() -> &'static Path {
 /// A copy of [`done`] that a test may change.
 fn own() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let copied = Command::new("cp").args(["-r", "c", "p.toml"]).arg(folder.path()).current_dir(done()).status();
+    let copied =
+        Command::new("cp").args(["-r", "c", "p.toml"]).arg(folder.path()).current_dir(done()).status();
     assert!(copied.unwrap().success());
     folder
 }
@@ -59,7 +60,10 @@ fn reports_and_figures_replace_their_own_and_nothing_else_without_force() {
     }
     let svg = fs::read(here.join("figures/stages.svg")).unwrap();
     let listed = fails(here, &["plot", "p.toml"]);
-    assert!(listed.contains("stages.csv exists") || listed.contains("exists, and is not an output"), "{listed}");
+    assert!(
+        listed.contains("stages.csv exists") || listed.contains("exists, and is not an output"),
+        "{listed}"
+    );
     // All places are looked at before one is written.
     assert_eq!(fs::read(here.join("figures/stages.svg")).unwrap(), svg);
     assert_eq!(fs::read_to_string(here.join("thesis.tex")).unwrap(), "years");
@@ -70,9 +74,11 @@ fn reports_and_figures_replace_their_own_and_nothing_else_without_force() {
     let pipeline = fs::read(here.join("p.toml")).unwrap();
     let record = binary::files(&here.join("c"), "records").swap_remove(0);
     let record = record.strip_prefix(here).unwrap().to_str().unwrap().to_owned();
-    for (to, words) in
-        [("p.toml", "is an input of this command"), (&record, "lies in the cache"), ("c/new/r.html", "lies in")]
-    {
+    for (to, words) in [
+        ("p.toml", "is an input of this command"),
+        (&record, "lies in the cache"),
+        ("c/new/r.html", "lies in"),
+    ] {
         let refused = report(to, &["--force"]);
         assert!(flat(&text(&refused).1).contains(words), "{to}: {:?}", text(&refused));
     }
@@ -90,7 +96,8 @@ fn an_open_descriptor_is_written_through() {
     let piped = runner(folder.path(), "c", &["report", "p.toml", "--to", "/dev/stdout"]).output().unwrap();
     assert!(text(&piped).0.starts_with("<!DOCTYPE html>"), "{:?}", text(&piped));
     let file = fs::File::create(folder.path().join("out")).unwrap();
-    let status = runner(folder.path(), "c", &["report", "p.toml", "--to", "/dev/stdout"]).stdout(file).status();
+    let status =
+        runner(folder.path(), "c", &["report", "p.toml", "--to", "/dev/stdout"]).stdout(file).status();
     assert!(status.unwrap().success());
     assert!(fs::read_to_string(folder.path().join("out")).unwrap().starts_with("<!DOCTYPE html>"));
 }
@@ -110,7 +117,11 @@ fn an_export_removes_nothing_of_a_user_s() {
         assert!(again.status.success(), "{to}: {:?}", text(&again));
     }
     assert!(here.join("link").is_symlink());
-    let inside = runner(&here.join("bundle"), "../c", &["export", "../p.toml", "init", "--to", "../bundle", "--force"]);
+    let inside = runner(
+        &here.join("bundle"),
+        "../c",
+        &["export", "../p.toml", "init", "--to", "../bundle", "--force"],
+    );
     let inside = { inside }.output().unwrap();
     assert!(flat(&text(&inside).1).contains("is the current folder or holds it"), "{:?}", text(&inside));
     fs::write(here.join("bundle/objects/notes.txt"), "mine").unwrap();
@@ -135,7 +146,8 @@ fn an_export_removes_nothing_of_a_user_s() {
     assert_eq!(fs::read_to_string(here.join("bundle/objects/notes.txt")).unwrap(), "mine");
     assert_eq!(fs::read_to_string(here.join("other/manifest.json")).unwrap(), "{}");
     assert_eq!(fs::read_to_string(here.join("backup.tar")).unwrap(), "mine");
-    let left: Vec<_> = fs::read_dir(here).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let left: Vec<_> =
+        fs::read_dir(here).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     assert!(left.iter().all(|name| !name.starts_with(".runner")), "{left:?}");
 }
 
@@ -197,9 +209,16 @@ fn no_command_panics_or_hangs_on_a_stream_that_is_closed_or_full() {
     fs::create_dir(here.join("shared")).unwrap();
     succeeds(here, "c", &["export", "p.toml", "--to", "b.tar"]);
     for arguments in commands() {
-        for streams in
-            [">/dev/full", "2>/dev/full", ">/dev/full 2>&1", "| true", "2>&1 | true", ">&-", "2>&-", ">&- 2>&- <&-"]
-        {
+        for streams in [
+            ">/dev/full",
+            "2>/dev/full",
+            ">/dev/full 2>&1",
+            "| true",
+            "2>&1 | true",
+            ">&-",
+            "2>&-",
+            ">&- 2>&- <&-",
+        ] {
             let (code, said) = in_a_shell(here, &arguments, streams);
             let what = format!("{arguments:?} {streams}: {code:?} {said}");
             assert!(!said.contains("panicked"), "{what}");
@@ -260,7 +279,10 @@ fn a_closed_terminal_saves_like_a_termination_unless_hangups_are_ignored() {
         send(signal);
         if ignored {
             // It goes on.
-            lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("\"epoch-finished\""))).unwrap().unwrap();
+            lines
+                .find(|line| line.as_ref().is_ok_and(|line| line.contains("\"epoch-finished\"")))
+                .unwrap()
+                .unwrap();
             send("TERM");
         } else {
             send(if signal == "HUP" { "HUP" } else { "CONT" });
@@ -275,7 +297,8 @@ fn a_closed_terminal_saves_like_a_termination_unless_hangups_are_ignored() {
 #[test]
 fn nothing_is_printed_but_by_the_module_of_the_streams() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for path in binary::files(&source, "").iter().filter(|path| !path.starts_with(source.join("cli/output"))) {
+    for path in binary::files(&source, "").iter().filter(|path| !path.starts_with(source.join("cli/output")))
+    {
         let code = fs::read_to_string(path).unwrap_or_default();
         // Tests print what they like.
         let code = code.split("#[cfg(test)]").next().unwrap().to_owned();

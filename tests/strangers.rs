@@ -71,7 +71,10 @@ fn of_long_lines_names_and_values_the_place_is_shown() {
         (format!("{SMALL}\n{long} = 1\n"), "has a mistake"),
         (format!("name = \"{long}\" oops\n{SMALL}"), "p.toml has a mistake"),
         (SMALL.replace("arch = \"vgg11\"", &format!("arch = \"{long}\"")), "must be one of"),
-        (SMALL.replace("inputs.network = \"init\"", &format!("inputs.network = \"{long}\"")), "no stage is called"),
+        (
+            SMALL.replace("inputs.network = \"init\"", &format!("inputs.network = \"{long}\"")),
+            "no stage is called",
+        ),
         (format!("[data] # {long}\nsett = 1\n[[stage]]\nkind = \"init\""), "unknown key `sett`"),
     ] {
         fs::write(folder.path().join("p.toml"), file).unwrap();
@@ -80,7 +83,8 @@ fn of_long_lines_names_and_values_the_place_is_shown() {
     }
     fs::write(folder.path().join("p.toml"), SMALL).unwrap();
     let long = "y".repeat(100_000);
-    for set in [long.clone(), format!("{long}=1"), format!("init.arch={long}"), format!("init.width={long}")] {
+    for set in [long.clone(), format!("{long}=1"), format!("init.arch={long}"), format!("init.width={long}")]
+    {
         for option in ["--set", "--over"] {
             error(folder.path(), &["plan", "p.toml", option, &set], 120 * MIB);
         }
@@ -124,10 +128,8 @@ fn show_reads_headers_and_a_bounded_part_at_a_time() {
     let folder = folder_with(SMALL);
     let at = |name: &str| folder.path().join(name);
     let count: u64 = 40 << 20;
-    let header = format!(
-        "{{\"w\":{{\"dtype\":\"F32\",\"shape\":[{count}],\"data_offsets\":[0,{}]}}}}",
-        4 * count
-    );
+    let header =
+        format!("{{\"w\":{{\"dtype\":\"F32\",\"shape\":[{count}],\"data_offsets\":[0,{}]}}}}", 4 * count);
     let mut file = (header.len() as u64).to_le_bytes().to_vec();
     file.extend(header.as_bytes());
     let length = file.len() as u64 + 4 * count;
@@ -157,8 +159,14 @@ fn show_reads_headers_and_a_bounded_part_at_a_time() {
 
 #[test]
 fn no_words_of_a_stranger_command_a_terminal() {
-    const NAMES: [&str; 6] =
-        ["\\u001b]0;title\\u0007", "\\u001b[2J\\u001b[31m", "\\u009b2J", "\\u009d0;x\\u009c", "\\u202e\\u2066", "\\r\\b"];
+    const NAMES: [&str; 6] = [
+        "\\u001b]0;title\\u0007",
+        "\\u001b[2J\\u001b[31m",
+        "\\u009b2J",
+        "\\u009d0;x\\u009c",
+        "\\u202e\\u2066",
+        "\\r\\b",
+    ];
     let folder = folder_with("");
     let here = folder.path();
     let clean = |arguments: &[&str], output: &Output| {
@@ -189,7 +197,8 @@ fn no_words_of_a_stranger_command_a_terminal() {
             .replace("epochs = 4", "epochs = 1");
         fs::write(here.join("p.toml"), &file).unwrap();
         let raw: String = serde_json::from_str(&format!("\"{name}\"")).unwrap();
-        fs::write(here.join(format!("a{raw}.toml")), format!("# {raw}\nname = 1 # {raw}\n[[stage]]")).unwrap();
+        fs::write(here.join(format!("a{raw}.toml")), format!("# {raw}\nname = 1 # {raw}\n[[stage]]"))
+            .unwrap();
         let hostile = format!("a{raw}.toml");
         for arguments in [
             vec!["run", "p.toml"],
@@ -233,7 +242,9 @@ fn arguments_that_are_no_text_are_paths_or_errors() {
         command
     };
     let cache = OsStr::from_bytes(b"c\xff");
-    for command in ["run", "plan", "graph", "status", "table", "report", "plot", "runs", "export", "watch", "repeat"] {
+    for command in
+        ["run", "plan", "graph", "status", "table", "report", "plot", "runs", "export", "watch", "repeat"]
+    {
         let mut call = binary();
         call.arg(command).arg("--cache").arg(cache);
         match command {
@@ -249,12 +260,24 @@ fn arguments_that_are_no_text_are_paths_or_errors() {
         assert!(matches!(output.status.code(), Some(0 | 2)), "{command}: {said:?}");
     }
     for variable in [
-        "RUNNER_CACHE", "RUNNER_DATA", "RUNNER_MIRROR", "RUNNER_REMOTE", "RUNNER_REMOTE_MODE", "RUNNER_REMOTE_TIMEOUT",
-        "NO_COLOR", "CLICOLOR_FORCE", "TERM", "COLUMNS", "LC_ALL",
+        "RUNNER_CACHE",
+        "RUNNER_DATA",
+        "RUNNER_MIRROR",
+        "RUNNER_REMOTE",
+        "RUNNER_REMOTE_MODE",
+        "RUNNER_REMOTE_TIMEOUT",
+        "NO_COLOR",
+        "CLICOLOR_FORCE",
+        "TERM",
+        "COLUMNS",
+        "LC_ALL",
     ] {
         for value in [&b"\xff\xfe"[..], b""] {
-            for arguments in [&["plan", "p.toml"][..], &["data", "fetch", "mnist", "--dir", "m", "--from", "x"]] {
-                let output = binary().args(arguments).env(variable, OsStr::from_bytes(value)).output().unwrap();
+            for arguments in
+                [&["plan", "p.toml"][..], &["data", "fetch", "mnist", "--dir", "m", "--from", "x"]]
+            {
+                let output =
+                    binary().args(arguments).env(variable, OsStr::from_bytes(value)).output().unwrap();
                 let said = text(&output);
                 assert!(!said.1.contains("panicked"), "{variable}: {said:?}");
                 let is_fine = matches!(output.status.code(), Some(0..=2));
@@ -293,7 +316,9 @@ fn passwords_are_in_no_words_and_no_file() {
     let address = format!("http://user:{SECRET}@127.0.0.1:9/mnist");
     let query = format!("http://127.0.0.1:9/mnist?token={SECRET}");
     let mut said = String::new();
-    for from in [&address, &query, &format!("user:{SECRET}@127.0.0.1/mnist"), &format!("ftp://u:{SECRET}@h/x")] {
+    for from in
+        [&address, &query, &format!("user:{SECRET}@127.0.0.1/mnist"), &format!("ftp://u:{SECRET}@h/x")]
+    {
         let mut fetch = Command::new(assert_cmd::cargo::cargo_bin!("runner"));
         fetch.current_dir(here).args(["data", "fetch", "mnist", "--dir", "m", "--from", from]);
         let output = fetch.output().unwrap();

@@ -17,9 +17,9 @@ use crate::report::format::{bytes, percent, seconds, when};
 use crate::report::key_figure;
 use crate::report::tail::Tail;
 use crate::report::tensorboard::{folder, write_log};
-use crate::written::check_folder;
 use crate::store::Store;
 use crate::train::EpochRecord;
+use crate::written::check_folder;
 
 /// Show what happened in a stage: epochs, checkpoints, resumes, failures
 #[derive(Debug, Args)]

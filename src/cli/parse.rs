@@ -56,7 +56,8 @@ fn hinted(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     let command = adapted(Cli::command());
     let at_hyphen = words.windows(2).find_map(|pair| {
         let (option, value) = (pair[0].to_str()?, clean(&pair[1]).into_string().ok()?);
-        let takes_value = option.starts_with('-') && !option.contains('=') && takes_value(&command, words, option);
+        let takes_value =
+            option.starts_with('-') && !option.contains('=') && takes_value(&command, words, option);
         (takes_value && value.len() > 1 && value.starts_with('-')).then(|| (option.to_owned(), value))
     });
     let is_of_it = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::InvalidValue);

@@ -210,7 +210,9 @@ pub fn end(
             };
             tell!("{}{what}{why}; the same command goes on from there", paint(BAD, "interrupted"));
         }
-        RunState::Failed | RunState::Running | RunState::Killed => tell!("{} {counts}", paint(BAD, "failed:")),
+        RunState::Failed | RunState::Running | RunState::Killed => {
+            tell!("{} {counts}", paint(BAD, "failed:"))
+        }
     }
     Ok(ExitCode::from(exit_code(&done, stop)))
 }

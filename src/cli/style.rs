@@ -155,7 +155,11 @@ fn with_colours<'t>(text: &'t str, mark: &str) -> Cow<'t, str> {
                 rest = after;
             }
             None => {
-                if shown::is_plain(c) { out.push(c) } else { shown::push_escaped(&mut out, c) }
+                if shown::is_plain(c) {
+                    out.push(c)
+                } else {
+                    shown::push_escaped(&mut out, c)
+                }
                 rest = &rest[c.len_utf8()..];
             }
         }

@@ -139,7 +139,8 @@ impl PipelineError {
     pub(super) fn mistakes(place: impl Into<String>, mut mistakes: Vec<Mistake>) -> Self {
         let more = mistakes.len().saturating_sub(SHOWN);
         mistakes.truncate(SHOWN);
-        let help = (more > 0).then(|| format!("these are the first {SHOWN}; mend them to see the other {more}"));
+        let help =
+            (more > 0).then(|| format!("these are the first {SHOWN}; mend them to see the other {more}"));
         Self::Mistakes { place: place.into(), mistakes, more, help }
     }
 }

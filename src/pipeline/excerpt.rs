@@ -119,7 +119,10 @@ mod tests {
     fn a_short_text_is_shown_line_by_line() {
         let text = "a = 1\nb = 2\nc = 3\nd = 4\ne = 5";
         let found = excerpt(text, 12..13);
-        assert_eq!((found.text.as_str(), found.start, found.line, found.column), ("b = 2\nc = 3\nd = 4", 6, 1, 0));
+        assert_eq!(
+            (found.text.as_str(), found.start, found.line, found.column),
+            ("b = 2\nc = 3\nd = 4", 6, 1, 0)
+        );
         let first = excerpt(text, 0..0);
         assert_eq!((first.text.as_str(), first.line), ("a = 1\nb = 2", 0));
         let last = excerpt(text, 24..29);

@@ -178,7 +178,8 @@ fn header(file: &mut (impl Read + Seek), length: u64) -> Result<(Metadata, u64),
     let mut text = vec![0; size as usize];
     file.read_exact(&mut text)?;
     let text = std::str::from_utf8(&text).map_err(SafeTensorError::InvalidHeader)?;
-    let header: Metadata = serde_json::from_str(text).map_err(SafeTensorError::InvalidHeaderDeserialization)?;
+    let header: Metadata =
+        serde_json::from_str(text).map_err(SafeTensorError::InvalidHeaderDeserialization)?;
     let infos = header.tensors();
     let end = infos.values().map(|info| info.data_offsets.1 as u64).max().unwrap_or(0);
     if end != length - 8 - size {
@@ -188,7 +189,11 @@ fn header(file: &mut (impl Read + Seek), length: u64) -> Result<(Metadata, u64),
 }
 
 /// What a file is that is no network.
-fn content(header: &Metadata, file: &mut (impl Read + Seek), length: u64) -> Result<Content, SafeTensorError> {
+fn content(
+    header: &Metadata,
+    file: &mut (impl Read + Seek),
+    length: u64,
+) -> Result<Content, SafeTensorError> {
     /// The largest choice of channels: far more than the widest network has.
     const CHANNELS: u64 = 1 << 20;
     if length <= CHANNELS {
@@ -299,7 +304,10 @@ mod tests {
     fn values_that_are_not_finite_are_counted_and_left_out() {
         let mut sum = Sum::default();
         [f64::NAN, -1.0, 0.0, 4.0, f64::INFINITY].into_iter().for_each(|value| sum.add(value));
-        assert_eq!(sum.figures().unwrap(), ValueFigures { min: -1.0, mean: 1.0, max: 4.0, zeros: 0.2, not_finite: 2 });
+        assert_eq!(
+            sum.figures().unwrap(),
+            ValueFigures { min: -1.0, mean: 1.0, max: 4.0, zeros: 0.2, not_finite: 2 }
+        );
     }
 
     #[test]

@@ -131,7 +131,11 @@ impl Place {
         let found = match path.metadata() {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return if path.file_name().is_some() { Ok(place(There::Nothing)) } else { no_file("no name") };
+                return if path.file_name().is_some() {
+                    Ok(place(There::Nothing))
+                } else {
+                    no_file("no name")
+                };
             }
             Err(error) => return Err(WriteError::io(asked)(error)),
         };
@@ -295,7 +299,10 @@ pub(crate) fn followed(asked: &Path) -> io::Result<(PathBuf, bool)> {
     for _ in 0..LINKS {
         let Ok(target) = path.read_link() else { return Ok((path, false)) };
         // The links of an open descriptor only look like paths.
-        if above(&path).canonicalize().is_ok_and(|above| above.starts_with("/proc") || above.ends_with("dev/fd")) {
+        if above(&path)
+            .canonicalize()
+            .is_ok_and(|above| above.starts_with("/proc") || above.ends_with("dev/fd"))
+        {
             return Ok((path, true));
         }
         path = above(&path).join(target);

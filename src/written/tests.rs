@@ -58,9 +58,12 @@ fn every_format_knows_its_own_files_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     let png = resvg::tiny_skia::Pixmap::new(3, 2).unwrap().encode_png().unwrap();
     let csv = b"stage,seconds\ninit,1\n".to_vec();
-    for (format, content) in
-        [(Format::Html, PAGE.to_vec()), (Format::Svg, b"<svg/>\n".to_vec()), (Format::Png, png), (Format::Csv, csv)]
-    {
+    for (format, content) in [
+        (Format::Html, PAGE.to_vec()),
+        (Format::Svg, b"<svg/>\n".to_vec()),
+        (Format::Png, png),
+        (Format::Csv, csv),
+    ] {
         let path = folder.path().join("output");
         let place = || Place::of(&path, format, &content, Replace::Own, &Inputs::default());
         place().unwrap().write(format, &content).unwrap();
@@ -79,7 +82,8 @@ fn every_format_knows_its_own_files_and_no_others() {
 fn a_link_stays_and_what_it_points_to_is_replaced() {
     use std::os::unix::fs::symlink;
     let folder = tempfile::tempdir().unwrap();
-    let (file, link, chain) = (folder.path().join("r.html"), folder.path().join("link"), folder.path().join("chain"));
+    let (file, link, chain) =
+        (folder.path().join("r.html"), folder.path().join("link"), folder.path().join("chain"));
     symlink("r.html", &link).unwrap();
     symlink(&link, &chain).unwrap();
     for _ in 0..2 {
@@ -109,10 +113,16 @@ fn inputs_and_the_cache_are_never_written_whatever_they_are_called() {
     let inputs = Inputs::default().file(at("p.toml")).cache(at("cache"));
     for replace in [Replace::Own, Replace::Any] {
         for name in ["p.toml", "link", "second name", "cache/../p.toml"] {
-            assert!(matches!(put(&at(name), b"x", replace, &inputs), Err(WriteError::Input { .. })), "{name}");
+            assert!(
+                matches!(put(&at(name), b"x", replace, &inputs), Err(WriteError::Input { .. })),
+                "{name}"
+            );
         }
         for name in ["cache", "cache/r.html", "other/new/folder/r.html", "new/../cache/r.html"] {
-            assert!(matches!(put(&at(name), b"x", replace, &inputs), Err(WriteError::InCache { .. })), "{name}");
+            assert!(
+                matches!(put(&at(name), b"x", replace, &inputs), Err(WriteError::InCache { .. })),
+                "{name}"
+            );
         }
         for name in [".", "missing/.."] {
             assert!(put(&at(name), b"x", replace, &Inputs::default()).is_err(), "{name}");

@@ -191,12 +191,7 @@ impl Report {
         say!("{}", paint(FAINT, format!("shared cache {}", self.remote)));
         let also = |items: &[Item], what: &str| {
             for item in items {
-                tell!(
-                    "{} {} ({}) {what}",
-                    paint(STALE, "warning:"),
-                    item.name,
-                    item.fingerprint.short()
-                );
+                tell!("{} {} ({}) {what}", paint(STALE, "warning:"), item.name, item.fingerprint.short());
             }
         };
         also(&self.different, "is there with other outputs: both stay as they are");

@@ -102,10 +102,7 @@ fn leave_when_asked(bar: ProgressBar) -> Result<()> {
             std::thread::sleep(STOP_POLL);
         }
         bar.finish_and_clear();
-        tell!(
-            "{}; what came is kept, and the same command goes on from there",
-            paint(BAD, "interrupted")
-        );
+        tell!("{}; what came is kept, and the same command goes on from there", paint(BAD, "interrupted"));
         std::process::exit(stop.reason().map_or(FAILURE, StopReason::exit_code).into());
     });
     Ok(())

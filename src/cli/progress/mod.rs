@@ -7,8 +7,8 @@ mod terminal;
 pub use tensorboard::TensorBoard;
 pub use terminal::Terminal;
 
-use crate::cli::style::{STALE, paint};
 use crate::cli::output::{self, Lost};
+use crate::cli::style::{STALE, paint};
 use crate::engine::{Event, Reporter, Stamped, StopFlag, StopReason};
 
 /// One JSON event a line on standard output. A run whose events nobody takes is asked to stop.

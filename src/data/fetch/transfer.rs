@@ -135,7 +135,9 @@ impl Transfer<'_, '_> {
             200 => {
                 if let Some(length) = answer.length.filter(|length| *length != self.file.size) {
                     let (found, expected) = (format!("{length} bytes"), self.file.size);
-                    return Err(FetchError::NotTheFile { url: without_passwords(url), found, expected }.into());
+                    return Err(
+                        FetchError::NotTheFile { url: without_passwords(url), found, expected }.into()
+                    );
                 }
                 if at > 0 {
                     self.restarted("the server does not go on in the middle, or the file there has changed");
@@ -155,7 +157,12 @@ impl Transfer<'_, '_> {
             status => return Err(FetchError::Status { url: without_passwords(url), status }.into()),
         }
         let (at, size) = (part.length(), self.file.size);
-        (self.tell)(&FetchEvent::Started { file: self.file.name.clone(), url: without_passwords(url), at, size });
+        (self.tell)(&FetchEvent::Started {
+            file: self.file.name.clone(),
+            url: without_passwords(url),
+            at,
+            size,
+        });
         self.receive(url, part, answer)
     }
 
@@ -172,7 +179,12 @@ impl Transfer<'_, '_> {
                 Ok(count) if part.length() + count as u64 > size => {
                     part.clear()?;
                     let found = format!("more than {size} bytes");
-                    return Err(FetchError::NotTheFile { url: without_passwords(url), found, expected: size }.into());
+                    return Err(FetchError::NotTheFile {
+                        url: without_passwords(url),
+                        found,
+                        expected: size,
+                    }
+                    .into());
                 }
                 Ok(count) => {
                     part.append(&buffer[..count])?;

@@ -58,7 +58,8 @@ impl Folder {
         {
             use std::os::unix::fs::PermissionsExt;
             // Like any other new folder, less the umask; or like the one that it replaces.
-            let mode = if earlier.is_some() { to.metadata().map_err(failed)?.permissions().mode() } else { 0o777 };
+            let mode =
+                if earlier.is_some() { to.metadata().map_err(failed)?.permissions().mode() } else { 0o777 };
             builder.permissions(fs::Permissions::from_mode(mode & 0o777));
         }
         let new = builder.tempdir_in(above(&to)).map_err(BundleError::io("write into", above(&to)))?;
@@ -118,7 +119,9 @@ fn earlier(asked: &Path, to: &Path) -> Result<BTreeSet<String>, BundleError> {
     let source = Source::new(to);
     let files = match manifest(&source, to) {
         Ok(manifest) => names(&manifest),
-        Err(BundleError::Io { action, path, source }) => return Err(BundleError::Io { action, path, source }),
+        Err(BundleError::Io { action, path, source }) => {
+            return Err(BundleError::Io { action, path, source });
+        }
         Err(_) => return Err(BundleError::NotReplaced { path: path() }),
     };
     for entry in WalkDir::new(to).min_depth(1).sort_by_file_name() {
