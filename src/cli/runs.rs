@@ -14,6 +14,7 @@ use crate::engine::{Options, RunSummary};
 use crate::plan::Plan;
 use crate::report::format::{minute, percent, plural, seconds};
 use crate::report::key_figure;
+use crate::shown::without_passwords;
 use crate::state::{RunState, StageState};
 use crate::store::{Lookup, MANIFEST, Record, Request, RunLock, RunRecord, RunStage, Store, StoreError};
 
@@ -287,7 +288,7 @@ impl Kept {
             exit_code: None,
             request: Some(request),
             status: RunState::Running,
-            command: std::env::args().collect(),
+            command: std::env::args_os().map(|word| without_passwords(&word.to_string_lossy())).collect(),
             folder: folder.display().to_string(),
             host: gethostname::gethostname().to_string_lossy().into_owned(),
             runner_version: env!("CARGO_PKG_VERSION").to_owned(),

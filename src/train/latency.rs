@@ -7,6 +7,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Model;
+use crate::ops::Vectors;
 use crate::random::{Purpose, stream};
 
 /// Timed passes, where there is time for them.
@@ -67,7 +68,7 @@ pub struct Machine {
     pub host: String,
     /// The model of its CPU.
     pub cpu: String,
-    /// The widest vector instructions of the CPU.
+    /// The CPU's instruction set that was used: `avx512`, `avx2`, `neon`, `plain`.
     pub instructions: String,
     /// CPU threads of the measurement.
     pub threads: usize,
@@ -86,7 +87,7 @@ impl Machine {
         Self {
             host: gethostname::gethostname().to_string_lossy().into_owned(),
             cpu: cpu(),
-            instructions: instructions().to_owned(),
+            instructions: Vectors::chosen().map_or("plain", Vectors::name).to_owned(),
             threads: rayon::current_num_threads(),
             device: device.to_owned(),
         }
@@ -114,28 +115,6 @@ fn cpu() -> String {
     let model = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let model = model.map(|(_, model)| model.split_whitespace().collect::<Vec<_>>().join(" "));
     model.filter(|model| !model.is_empty()).unwrap_or_else(|| std::env::consts::ARCH.to_owned())
-}
-
-/// The widest vector instructions that this CPU has.
-fn instructions() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            return "AVX-512";
-        }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            return "AVX2";
-        }
-        "SSE2"
-    }
-    #[cfg(target_arch = "aarch64")]
-    {
-        "NEON"
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        "no vectors"
-    }
 }
 
 /// Times forward passes of `batch` random images, after a warm-up. `None` if `should_stop` says so in between.
@@ -222,7 +201,7 @@ mod tests {
     #[test]
     fn a_measurement_has_many_passes_and_stops_when_it_is_asked_to() {
         let spec = NetworkSpec::vgg(Arch::Vgg11, 1, 1.0, [1, 16, 16], 2).unwrap();
-        let backend = Backend::new(&Device::Cpu, Algorithm::default());
+        let backend = Backend::new(&Device::Cpu, Algorithm::default()).unwrap();
         let model = Model::load_on(&initialise(&spec, 7), &Device::Cpu, &backend).unwrap();
         let found = latency(&model, 1, &Device::Cpu, &|| false).unwrap().unwrap();
         assert_eq!(found.passes, PASSES);

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
+use super::output::write_file;
 use super::points::{is_key, same_value};
 use super::style::{FAINT, paint};
 use crate::pipeline::nearest;
@@ -136,12 +137,12 @@ pub fn run(args: &TableArgs) -> Result<()> {
             });
             say!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
         }
-        Format::Csv => say_all!("{}", formats::csv(&rows, &metrics)?),
+        Format::Csv => write_file(&formats::csv(&rows, &metrics)?),
         Format::Latex => {
-            say_all!("{}", formats::latex(&table(), &notes));
+            write_file(&formats::latex(&table(), &notes));
         }
         Format::Markdown => {
-            say_all!("{}", formats::markdown(&table(), &notes));
+            write_file(&formats::markdown(&table(), &notes));
         }
         Format::Text if rows.is_empty() => say!("nothing was evaluated yet"),
         Format::Text => {
@@ -157,7 +158,7 @@ pub fn run(args: &TableArgs) -> Result<()> {
     }
     if missing > 0 {
         let words = format!("{} no result yet: `runner run` computes them", have(missing));
-        anstream::eprintln!("{}", paint(FAINT, words));
+        tell!("{}", paint(FAINT, words));
     }
     Ok(())
 }
