@@ -145,7 +145,7 @@ fn standing(entry: &Entry, store: &Store) -> Result<Standing, StoreError> {
         if let Some(holder) = store.holder(fingerprint)? {
             return Ok(Standing::Running {
                 holder: holder.to_string(),
-                epoch: last_epoch(store, fingerprint)?,
+                epoch: LogEnd::of(store, fingerprint)?.epoch,
             });
         }
     }
