@@ -67,6 +67,11 @@ pub(super) fn present(params: &DataParams, name: &str) -> Vec<PathBuf> {
     present_as(params, &spellings(name))
 }
 
+/// All files of the data set that are there.
+pub(crate) fn paths(params: &DataParams) -> Vec<PathBuf> {
+    all_names(params.set).iter().flat_map(|name| present(params, name)).collect()
+}
+
 fn present_as(params: &DataParams, names: &[String]) -> Vec<PathBuf> {
     let packed = |name: &String| [name.clone(), format!("{name}.gz")];
     let names: Vec<String> = names.iter().flat_map(packed).collect();

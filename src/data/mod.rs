@@ -25,6 +25,7 @@ pub use error::DataError;
 pub use files::Half;
 pub use known::KnownHashes;
 pub use params::{DataParams, DataSetName, ImageShape, ImproperData, Normalise};
+pub(crate) use files::paths;
 pub use read::ReadFile;
 pub use set::{DataSet, Images, Loaded, load, load_hashed};
 pub use split::{Split, SplitSizes};

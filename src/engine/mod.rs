@@ -23,7 +23,7 @@ pub use event::{Event, Reporter, Stamped};
 pub use execute::{Failure, Options, Place, RunSummary, execute};
 pub use host::chain;
 pub use shared::{Shared, Sharing};
-pub use signals::{Signal, StopFlag};
+pub use signals::{StopFlag, StopReason};
 
 use miette::Diagnostic;
 
