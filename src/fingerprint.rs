@@ -378,7 +378,14 @@ mod tests {
         assert_eq!(hash(&Turn::Right), hash(&true));
         assert_eq!(hash(&Turn::Back), hash(&"back".to_owned()));
         use Choice::{Flag, Name, Ordinal};
-        assert!(Choice::are_distinct(&[Name("a"), Name("ab"), Name(""), Flag(false), Flag(true), Ordinal(0)]));
+        assert!(Choice::are_distinct(&[
+            Name("a"),
+            Name("ab"),
+            Name(""),
+            Flag(false),
+            Flag(true),
+            Ordinal(0)
+        ]));
         for twice in [[Name("a"), Name("a")], [Flag(true), Flag(true)], [Ordinal(1), Ordinal(1)]] {
             assert!(!Choice::are_distinct(&twice));
         }

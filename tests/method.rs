@@ -8,9 +8,9 @@ use std::sync::Arc;
 use candle_core::Device;
 use proptest::prelude::*;
 use runner::data::DataParams;
-use runner::stages::job::Held;
 use runner::network::{Arch, Checkpoint, Macs, NetworkSpec};
 use runner::prune::{SearchError, SearchInput, threshold_search};
+use runner::stages::job::Held;
 use runner::stages::{Artifact, Inputs, Job, Outcome, Output, kind};
 use serde_json::{Value, json};
 

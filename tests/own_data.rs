@@ -26,7 +26,8 @@ const FILES: [&str; 4] = [
 fn content(name: &str, seed: u32) -> Vec<u8> {
     let count: u32 = if name.starts_with("train") { 40 } else { 20 };
     let mut file = vec![0, 0, 8];
-    let value = |at: u32| (at.wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503)) >> 13) as u8;
+    let value =
+        |at: u32| (at.wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503)) >> 13) as u8;
     if name.contains("images") {
         file.push(3);
         [count, 28, 28].iter().for_each(|size| file.extend(size.to_be_bytes()));
@@ -87,8 +88,7 @@ fn losses(folder: &Path, cache: &str, over: &[&str]) -> Vec<(String, f64)> {
     let find = |row: &Value| {
         let text = row.to_string();
         let at = text.find("\"loss\":").unwrap_or_else(|| panic!("{text}"));
-        let digits: String =
-            text[at + 7..].chars().take_while(|c| !matches!(c, ',' | '}')).collect();
+        let digits: String = text[at + 7..].chars().take_while(|c| !matches!(c, ',' | '}')).collect();
         digits.parse::<f64>().unwrap()
     };
     let dir = |row: &Value| {
@@ -107,7 +107,8 @@ fn points_with_other_images_are_never_merged_and_points_with_equal_ones_are() {
     data(&root.join("c"), 1, true);
     let over = ["--over", "data.dir=a,b,c"];
     let plan: Value =
-        serde_json::from_str(&stdout(root, "c", &[&["plan", "p.toml", "--json"], &over[..]].concat())).unwrap();
+        serde_json::from_str(&stdout(root, "c", &[&["plan", "p.toml", "--json"], &over[..]].concat()))
+            .unwrap();
     let uses = |stage: &str| {
         let stages = plan["stages"].as_array().unwrap().iter().filter(|node| node["stage"] == stage);
         let mut counts: Vec<usize> = stages.map(|node| node["points"].as_array().unwrap().len()).collect();
@@ -140,7 +141,8 @@ fn folders_whose_files_are_missing_stay_apart() {
     data(&folder.path().join("a"), 1, false);
     let arguments = ["plan", "p.toml", "--json", "--over", "data.dir=a,none,nothing"];
     let plan: Value = serde_json::from_str(&stdout(folder.path(), "c", &arguments)).unwrap();
-    let retrains = plan["stages"].as_array().unwrap().iter().filter(|node| node["stage"] == "retrain").count();
+    let retrains =
+        plan["stages"].as_array().unwrap().iter().filter(|node| node["stage"] == "retrain").count();
     assert_eq!(retrains, 3);
 }
 
@@ -198,7 +200,8 @@ fn files_that_change_between_plan_and_use_fail_the_stage_and_nothing_is_recorded
             // Plain and gzipped in turn.
             let is_packed = (number + place) % 2 == 1;
             let (head, _) = PIPELINE.split_once("[[stage]]\nkind = \"retrain\"").unwrap();
-            let stage = format!("{head}[[stage]]\nkind = \"{kind}\"\ninputs.network = \"init\"\n{parameters}\n");
+            let stage =
+                format!("{head}[[stage]]\nkind = \"{kind}\"\ninputs.network = \"init\"\n{parameters}\n");
             let folder = folder_with(&stage);
             let root = folder.path();
             data(&root.join("a"), 1, is_packed);
@@ -217,7 +220,10 @@ fn files_that_change_between_plan_and_use_fail_the_stage_and_nothing_is_recorded
             });
             assert_eq!(code, Some(1), "{kind} {name}: {told} {stderr}");
             let stderr = flat(&stderr);
-            assert!(stderr.contains(&format!("{name} changed after this run was planned")), "{kind}: {stderr}");
+            assert!(
+                stderr.contains(&format!("{name} changed after this run was planned")),
+                "{kind}: {stderr}"
+            );
             assert!(told.contains("stage-failed"), "{told}");
             assert!(!recorded(root, kind), "{kind} {name}");
             // The same command plans with the files as they are.
@@ -283,7 +289,11 @@ fn warnings_are_told_by_the_plan_and_once_by_the_run() {
     let expected = [
         ("normalisation", "retrain, eval: `data.mean` is 33.3 for channel 1", 2),
         ("normalisation", "retrain, eval: `data.std` is 78.6 for channel 1", 2),
-        ("no-validation-images", "retrain: no image is held out for validation: `data.validation` is 0.05", 1),
+        (
+            "no-validation-images",
+            "retrain: no image is held out for validation: `data.validation` is 0.05",
+            1,
+        ),
         ("warm-up-too-long", "retrain: the learning rate rises for 3 epochs", 1),
         ("milestones-coincide", "retrain: 2 of `schedule.milestones` take effect at epoch 2 of 2", 1),
     ];
@@ -295,16 +305,23 @@ fn warnings_are_told_by_the_plan_and_once_by_the_run() {
     let warnings = plan["stages"][1]["warnings"].as_array().unwrap();
     let names: Vec<&str> = warnings.iter().map(|warning| warning["warning"].as_str().unwrap()).collect();
     assert_eq!(names, expected.map(|(name, _, _)| name));
-    assert_eq!((&warnings[3]["warmup_epochs"], &warnings[3]["epochs"]), (&Value::from(3.0), &Value::from(2.0)));
+    assert_eq!(
+        (&warnings[3]["warmup_epochs"], &warnings[3]["epochs"]),
+        (&Value::from(3.0), &Value::from(2.0))
+    );
     let told = stdout(root, "c", &["run", "p.toml", "--json"]);
     for (name, words, times) in expected {
         let message = words.split_once(": ").unwrap().1;
-        let is_told = |line: &&str| line.contains("stage-warned") && line.contains(name) && line.contains(message);
+        let is_told =
+            |line: &&str| line.contains("stage-warned") && line.contains(name) && line.contains(message);
         assert_eq!(told.lines().filter(is_told).count(), times, "{name}: {told}");
     }
     // The plan of what is done still says so.
     let plan = flat(&stdout(root, "c", &["plan", "p.toml"]));
-    assert!(plan.contains("nothing to run") && plan.contains("warning: retrain: the learning rate"), "{plan}");
+    assert!(
+        plan.contains("nothing to run") && plan.contains("warning: retrain: the learning rate"),
+        "{plan}"
+    );
 }
 
 #[test]
@@ -316,5 +333,8 @@ fn equal_scores_are_noticed_when_they_are_there_and_kept_for_later_plans() {
     let told = stdout(folder.path(), "c", &["run", "p.toml", "--json"]);
     assert_eq!(told.matches("\"warning\":\"equal-scores\"").count(), 1, "{told}");
     let plan = flat(&stdout(folder.path(), "c", &["plan", "p.toml"]));
-    assert!(plan.contains("warning: threshold-search: all") && plan.contains("the same score (0.5)"), "{plan}");
+    assert!(
+        plan.contains("warning: threshold-search: all") && plan.contains("the same score (0.5)"),
+        "{plan}"
+    );
 }

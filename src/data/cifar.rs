@@ -20,8 +20,10 @@ pub fn parse(
     let labels_each = labels_each(set);
     let row = labels_each + IMAGE;
     if content.is_empty() || !content.len().is_multiple_of(row) {
-        let mut reason =
-            format!("it has {} bytes, which is no multiple of {row}, the bytes of an image with its label", content.len());
+        let mut reason = format!(
+            "it has {} bytes, which is no multiple of {row}, the bytes of an image with its label",
+            content.len()
+        );
         let other = if set == DataSetName::Cifar100 { DataSetName::Cifar10 } else { DataSetName::Cifar100 };
         let other_row = self::labels_each(other) + IMAGE;
         if !content.is_empty() && content.len().is_multiple_of(other_row) {

@@ -75,7 +75,9 @@ pub(crate) fn paths(params: &DataParams) -> Vec<PathBuf> {
 fn present_as(params: &DataParams, names: &[String]) -> Vec<PathBuf> {
     let packed = |name: &String| [name.clone(), format!("{name}.gz")];
     let names: Vec<String> = names.iter().flat_map(packed).collect();
-    let paths = folders(params).into_iter().flat_map(|folder| names.iter().map(move |name| folder.join(name)).collect::<Vec<_>>());
+    let paths = folders(params)
+        .into_iter()
+        .flat_map(|folder| names.iter().map(move |name| folder.join(name)).collect::<Vec<_>>());
     paths.filter(|path| path.is_file()).collect()
 }
 

@@ -60,7 +60,9 @@ mod tests {
         file.extend([0xff; 12]);
         assert!(parse(&file, 3).unwrap_err().contains("promises"));
         assert!(parse(&[0, 0, 8, 1], 1).unwrap_err().contains("too short"));
-        assert!(parse(&[1, 2, 3, 4, 0, 0, 0, 0], 1).unwrap_err().contains("01 02 03 04, expected 00 00 08 01"));
+        assert!(
+            parse(&[1, 2, 3, 4, 0, 0, 0, 0], 1).unwrap_err().contains("01 02 03 04, expected 00 00 08 01")
+        );
     }
 
     proptest! {

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::params::DataParams;
 use super::error::DataError;
 use super::files::{self, Half};
+use super::params::DataParams;
 use super::survey::HalfSurvey;
 
 /// A file that was changed less than this before we look may be changed again without its time of change

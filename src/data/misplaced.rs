@@ -71,7 +71,10 @@ fn explain(params: &DataParams) -> Option<(String, String)> {
     }
     if let Some(place) = elsewhere(params, &folder) {
         let place = place.display();
-        return Some((format!("its files are in {place}"), format!("write `dir = \"{place}\"` under `[data]`")));
+        return Some((
+            format!("its files are in {place}"),
+            format!("write `dir = \"{place}\"` under `[data]`"),
+        ));
     }
     let names = entries(&folder);
     archive(params, &folder, &names)
@@ -92,7 +95,10 @@ fn incomplete(params: &DataParams) -> Option<(String, String)> {
     let help = if looks_published(params, None) {
         format!("`{}` downloads what is missing", params.fetch_command())
     } else {
-        format!("the files that are there are not the published ones; a set of your own needs all of {}", all.join(", "))
+        format!(
+            "the files that are there are not the published ones; a set of your own needs all of {}",
+            all.join(", ")
+        )
     };
     Some((found, help))
 }
@@ -195,7 +201,8 @@ fn strangers(params: &DataParams, names: &[String]) -> Option<(String, String)> 
     if names.is_empty() {
         return None;
     }
-    let more = if names.len() > LISTED { format!(" and {} more", names.len() - LISTED) } else { String::new() };
+    let more =
+        if names.len() > LISTED { format!(" and {} more", names.len() - LISTED) } else { String::new() };
     let listed = names.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
     let found = format!("none of its files is there; the folder holds {listed}{more}");
     let expected = all_names(params.set).join(", ");
@@ -287,7 +294,8 @@ mod tests {
             .collect();
         let as_slices = |files: &[(String, &'static [u8])]| files.to_vec();
         let below = as_slices(&files);
-        let below: Vec<(&str, &[u8])> = below.iter().map(|(name, content)| (name.as_str(), *content)).collect();
+        let below: Vec<(&str, &[u8])> =
+            below.iter().map(|(name, content)| (name.as_str(), *content)).collect();
         let (_, words, help) = told(DataSetName::Cifar10, &below);
         assert!(words.contains("its files are in BASE/here/a/b/cifar-10-batches-bin"), "{words}");
         assert!(help.contains("dir = \"BASE/here/a/b/cifar-10-batches-bin\""), "{help}");
@@ -295,7 +303,8 @@ mod tests {
             *name = name.replace("a/b/", "../");
         }
         files.push(("notes.txt".to_owned(), b""));
-        let above: Vec<(&str, &[u8])> = files.iter().map(|(name, content)| (name.as_str(), *content)).collect();
+        let above: Vec<(&str, &[u8])> =
+            files.iter().map(|(name, content)| (name.as_str(), *content)).collect();
         let (_, words, _) = told(DataSetName::Cifar10, &above);
         assert!(words.contains("its files are in BASE/cifar-10-batches-bin"), "{words}");
     }
@@ -305,7 +314,12 @@ mod tests {
         for (set, name, expected, way_out) in [
             (DataSetName::Cifar10, "cifar-10-binary.tar.gz", "is not unpacked", "checks and unpacks it"),
             (DataSetName::Mnist, "archive.zip", "archive.zip lies there", "unpack it in BASE/here"),
-            (DataSetName::Cifar10, "cifar-10-python.tar.gz", "Python (pickle) version", "--dir BASE/here/binary"),
+            (
+                DataSetName::Cifar10,
+                "cifar-10-python.tar.gz",
+                "Python (pickle) version",
+                "--dir BASE/here/binary",
+            ),
             (DataSetName::Cifar10, "data_batch_1", "Python (pickle) version", "--dir BASE/here/binary"),
             (DataSetName::Cifar10, "cifar-10-batches-py/data_batch_1", "Python (pickle)", "BASE/here/binary"),
             (DataSetName::Cifar100, "train", "Python (pickle) version", "cifar-100-binary.tar.gz"),
@@ -330,7 +344,10 @@ mod tests {
         assert!(!help.contains("fetch"), "{help}");
         for (broken, reason) in [
             (idx(&[2, 32, 32], 2 * 1024), "its images have 32x32 pixels, expected 28x28"),
-            (idx(&[3, 28, 28], 3 * 784), "it has 3 images, and BASE/here/train-labels-idx1-ubyte has 2 labels"),
+            (
+                idx(&[3, 28, 28], 3 * 784),
+                "it has 3 images, and BASE/here/train-labels-idx1-ubyte has 2 labels",
+            ),
             (idx(&[2], 2), "it holds labels (1 dimension), expected images (3 dimensions)"),
             (b"\x80\x04pickle".to_vec(), "it is a Python pickle"),
             (b"PK\x03\x04".to_vec(), "it is a zip archive"),
@@ -345,7 +362,10 @@ mod tests {
         *many.last_mut().unwrap() = 46;
         let files = [(IDX[0], &images[..]), (IDX[1], &many), (IDX[2], &images), (IDX[3], &labels)];
         let (_, words, _) = told(DataSetName::Mnist, &files);
-        assert!(words.contains("labels go up to 46, which makes 47 classes; mnist has 10, 0 to 9"), "{words}");
+        assert!(
+            words.contains("labels go up to 46, which makes 47 classes; mnist has 10, 0 to 9"),
+            "{words}"
+        );
     }
 
     #[test]

@@ -110,10 +110,10 @@ pub(super) fn half(params: &DataParams, half: Half) -> Result<RawHalf, DataError
             found.files.push(file.hashed());
         }
     } else if let [image_file, label_file] = contents(params, half)?.as_slice() {
-        let (sizes, body) = idx::parse(&image_file.bytes, 3)
-            .map_err(|reason| image_file.damaged(params, reason))?;
-        let (_, classes) = idx::parse(&label_file.bytes, 1)
-            .map_err(|reason| label_file.damaged(params, reason))?;
+        let (sizes, body) =
+            idx::parse(&image_file.bytes, 3).map_err(|reason| image_file.damaged(params, reason))?;
+        let (_, classes) =
+            idx::parse(&label_file.bytes, 1).map_err(|reason| label_file.damaged(params, reason))?;
         let native = params.native();
         let [count, height, width] = [sizes[0], sizes[1], sizes[2]];
         if [height, width] != [native.height, native.width] {
@@ -125,7 +125,9 @@ pub(super) fn half(params: &DataParams, half: Half) -> Result<RawHalf, DataError
         }
         if count != classes.len() {
             let (labels, path) = (classes.len(), label_file.path.display());
-            return Err(image_file.damaged(params, format!("it has {count} images, and {path} has {labels} labels")));
+            return Err(
+                image_file.damaged(params, format!("it has {count} images, and {path} has {labels} labels"))
+            );
         }
         if count == 0 {
             return Err(image_file.damaged(params, "it has no images".to_owned()));
@@ -146,6 +148,10 @@ fn known_classes(params: &DataParams, file: &Content, labels: &[u8]) -> Result<(
     let name = params.set.name();
     Err(file.damaged(
         params,
-        format!("its labels go up to {largest}, which makes {} classes; {name} has {classes}, 0 to {}", largest + 1, classes - 1),
+        format!(
+            "its labels go up to {largest}, which makes {} classes; {name} has {classes}, 0 to {}",
+            largest + 1,
+            classes - 1
+        ),
     ))
 }

@@ -66,10 +66,13 @@ impl Loaded {
     /// # Errors
     /// The file that is another.
     pub fn check(&self, half: Half, expected: &HalfSurvey) -> Result<(), DataError> {
-        survey::check(expected, match half {
-            Half::Train => &self.train,
-            Half::Test => &self.test,
-        })
+        survey::check(
+            expected,
+            match half {
+                Half::Train => &self.train,
+                Half::Test => &self.test,
+            },
+        )
     }
 }
 

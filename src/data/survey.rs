@@ -107,11 +107,9 @@ pub fn check(expected: &HalfSurvey, found: &[ReadFile]) -> Result<(), DataError>
     let differs = expected.files.iter().zip(found).find(|(expected, found)| **expected != found.hash);
     match differs {
         None => Ok(()),
-        Some((expected, found)) => Err(DataError::Changed {
-            path: found.path.clone(),
-            expected: *expected,
-            found: found.hash,
-        }),
+        Some((expected, found)) => {
+            Err(DataError::Changed { path: found.path.clone(), expected: *expected, found: found.hash })
+        }
     }
 }
 
@@ -154,7 +152,11 @@ mod tests {
         let params = DataParams::default();
         for half in [Half::Train, Half::Test] {
             let mut classes = vec![0; 10];
-            read::half(&params, half).unwrap().labels.iter().for_each(|label| classes[usize::from(*label)] += 1);
+            read::half(&params, half)
+                .unwrap()
+                .labels
+                .iter()
+                .for_each(|label| classes[usize::from(*label)] += 1);
             assert_eq!(of_sample(half).classes, classes);
         }
     }

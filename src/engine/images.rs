@@ -82,7 +82,9 @@ mod tests {
         let planned = survey(&params, &KnownHashes::default(), &mut KnownHashes::default()).unwrap();
         let images = Images::new(params);
         let load = |half: Half| {
-            Bound::new(&images, Some((planned.half(half).clone(), half))).load().map(|set| set.train.labels.clone())
+            Bound::new(&images, Some((planned.half(half).clone(), half)))
+                .load()
+                .map(|set| set.train.labels.clone())
         };
         write("test.bin", 3);
         assert_eq!(load(Half::Train).unwrap(), [1], "the training images are as they were");

@@ -308,7 +308,13 @@ impl Builder<'_> {
         self.images.entry((data, data_use)).or_insert_with(look).clone()
     }
 
-    fn definition(&mut self, stage: &Configured, inputs: &[Edge], seed: Option<u64>, data: usize) -> Fingerprint {
+    fn definition(
+        &mut self,
+        stage: &Configured,
+        inputs: &[Edge],
+        seed: Option<u64>,
+        data: usize,
+    ) -> Fingerprint {
         let mut encoder = Encoder::new("definition");
         stage.hash.content_hash(&mut encoder);
         seed.content_hash(&mut encoder);

@@ -14,7 +14,8 @@ use crate::data::DataParams;
 use crate::network::{Checkpoint, NetworkSpec, Trainable};
 use crate::ops::Algorithm;
 use crate::train::{
-    Keep, Length, Objective, OptimizerParams, Run, ScheduleKind, ScheduleParams, Trained, TrainingShape, train,
+    Keep, Length, Objective, OptimizerParams, Run, ScheduleKind, ScheduleParams, Trained, TrainingShape,
+    train,
 };
 
 /// Which images are trained on.

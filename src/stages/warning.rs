@@ -181,8 +181,7 @@ mod tests {
 
     #[test]
     fn figures_for_pixels_up_to_255_are_noticed_by_what_reads_pixels() {
-        let data =
-            DataParams { mean: Some(vec![72.94]), std: Some(vec![90.02]), ..DataParams::default() };
+        let data = DataParams { mean: Some(vec![72.94]), std: Some(vec![90.02]), ..DataParams::default() };
         for kind in ["gate-train", "retrain", "slimming", "eval"] {
             let found = of(kind, "{}", &data, None);
             assert_eq!(found.len(), 2, "{kind}");

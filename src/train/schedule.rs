@@ -68,7 +68,6 @@ impl ContentHash for ScheduleParams {
 /// The first epoch, from 0, that a milestone may begin: the first one always has the full rate.
 const FIRST_MILESTONE: u64 = 1;
 
-
 impl Default for ScheduleParams {
     /// The authors' retraining: a tenth at half, and again at three quarters.
     fn default() -> Self {

@@ -71,12 +71,26 @@ impl Terminal {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let bars = std::io::stderr().is_terminal() && !dumb;
         let bars = bars.then(MultiProgress::new);
-        Self { bars, to_stdout: false, running: BTreeMap::new(), sweep: false, short: Vec::new(), warned: BTreeSet::new() }
+        Self {
+            bars,
+            to_stdout: false,
+            running: BTreeMap::new(),
+            sweep: false,
+            short: Vec::new(),
+            warned: BTreeSet::new(),
+        }
     }
 
     /// Lines on standard output, for somebody who looks from outside.
     pub fn on_stdout() -> Self {
-        Self { bars: None, to_stdout: true, running: BTreeMap::new(), sweep: false, short: Vec::new(), warned: BTreeSet::new() }
+        Self {
+            bars: None,
+            to_stdout: true,
+            running: BTreeMap::new(),
+            sweep: false,
+            short: Vec::new(),
+            warned: BTreeSet::new(),
+        }
     }
 
     fn line(&self, text: &str) {
