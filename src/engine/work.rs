@@ -312,11 +312,9 @@ impl<'a> Executor<'a> {
                 return Err(failed(node, &fingerprint, teller, error).into());
             }
         };
-        for warning in &output.warnings {
-            if !task.warnings.contains(warning) {
-                warn(&node.name, &fingerprint, warning, teller);
-            }
-        }
+        // What the plan has warned of needs no second word.
+        output.warnings.retain(|warning| !task.warnings.contains(warning));
+        output.warnings.iter().for_each(|warning| warn(&node.name, &fingerprint, warning, teller));
         if let (false, Some(metrics)) = (output.warnings.is_empty(), output.metrics.as_object_mut()) {
             let warnings = serde_json::to_value(&output.warnings).unwrap_or_default();
             metrics.insert(warning::METRIC.to_owned(), warnings);
