@@ -6,6 +6,7 @@
 
 mod batches;
 mod cifar;
+mod classes;
 pub mod fetch;
 mod gzip;
 mod hash;

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Report, table as sheet};
 use crate::plan::Graph;
-use crate::report::figures::label;
+use crate::report::figures::{Methods, Order, label};
 use crate::report::format::{plural, seconds};
 use crate::report::{Baseline, Grouping, Mean, Metric, Row, Sharing, observations, rows, written};
 use crate::store::Record;
@@ -60,8 +60,16 @@ fn merged(graph: &Graph, rows: Vec<Row>) -> Vec<Row> {
 /// The table and how it is read.
 fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
     let compared = rows.iter().any(|row| row.against_baseline.is_some());
-    let several = label::several(rows.iter().map(|row| (row.stage.as_str(), &row.label)));
-    let named = |row: &Row| label::method(&row.stage, several, &row.label);
+    let methods = Methods::of(&report.study);
+    let named = |row: &Row| methods.of_network(&row.stage, &row.label);
+    let mut sorted: Vec<&Row> = rows.iter().collect();
+    sorted.sort_by(|a, b| {
+        let order = |row: &Row| {
+            let (method, places) = named(row);
+            Order::of(&method, &places)
+        };
+        order(a).compare(&order(b))
+    });
     let labelled = rows.iter().any(|row| !named(row).1.is_empty());
     let metrics: Vec<(Metric, &str)> = SHOWN
         .into_iter()
@@ -76,9 +84,9 @@ fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
             head.push(format!("minus {baseline} [95%]"));
         }
     }
-    let row = |row: &Row| {
+    let row = |row: &&Row| {
         let (method, places) = named(row);
-        let mut cells = vec![method];
+        let mut cells = vec![method.name];
         cells.extend(labelled.then(|| label::words(&places)));
         cells.push(row.n().to_string());
         for (metric, _) in &metrics {
@@ -95,7 +103,7 @@ fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
             "Time is that of all stages that led to a network. "
             @if shared >= 1.0 { "Sharing equal stages between points saved " (seconds(shared)) "." }
         }
-        (sheet(&head, &rows.iter().map(row).collect::<Vec<_>>()))
+        (sheet(&head, &sorted.iter().map(row).collect::<Vec<_>>()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Loss and accuracy by epoch, over seeds.
 
 use super::label::{self, Label};
-use super::{Absent, Study, sheet};
+use super::{Absent, Method, Methods, Order, Study, sheet};
 use crate::report::Mean;
 use crate::train::EpochRecord;
 
@@ -17,8 +17,12 @@ pub struct Curves {
 pub struct Curve {
     /// The stage.
     pub stage: String,
+    /// The method whose network it trains, or the stage itself.
+    pub method: Method,
     /// Its point, without seeds.
     pub label: Label,
+    /// The budget and other numbers of its point.
+    pub places: Label,
     /// Each seed in words, and its epochs.
     pub runs: Vec<(String, Vec<EpochRecord>)>,
 }
@@ -69,6 +73,7 @@ impl Curves {
     /// # Errors
     /// Nothing was trained yet.
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
+        let methods = Methods::of(study);
         let mut curves: Vec<Curve> = Vec::new();
         for (id, record) in study.records() {
             let history =
@@ -83,14 +88,21 @@ impl Curves {
             let run = (label::words(&label::seeds(&whole)), history);
             match curves.iter_mut().find(|curve| (&curve.stage, &curve.label) == (&stage, &label)) {
                 Some(curve) => curve.runs.push(run),
-                None => curves.push(Curve { stage, label, runs: vec![run] }),
+                None => {
+                    let (method, places) = methods.of_training(id, &stage, &label);
+                    curves.push(Curve { stage, method, label, places, runs: vec![run] });
+                }
             }
         }
         if curves.is_empty() {
             return Err(Absent::new("nothing was trained yet"));
         }
         let stages: Vec<String> = curves.iter().map(|curve| curve.stage.clone()).collect();
-        curves.sort_by_key(|curve| stages.iter().position(|stage| *stage == curve.stage));
+        let place = |curve: &Curve| stages.iter().position(|stage| *stage == curve.stage);
+        curves.sort_by(|a, b| {
+            let order = |curve: &Curve| Order::of(&curve.method, &curve.places);
+            place(a).cmp(&place(b)).then_with(|| order(a).compare(&order(b)))
+        });
         Ok(Self { curves })
     }
 
@@ -140,6 +152,7 @@ impl Curves {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Role;
     use super::*;
 
     fn record(epoch: u64, loss: f64, validation: Option<f64>) -> EpochRecord {
@@ -159,7 +172,9 @@ mod tests {
     fn an_epoch_is_the_mean_of_the_runs_that_came_so_far() {
         let curve = Curve {
             stage: "retrain".into(),
+            method: Method { name: "retrain".into(), role: Role::Method(0) },
             label: vec![],
+            places: vec![],
             runs: vec![
                 ("seed=1".into(), vec![record(1, 2.0, Some(0.5)), record(2, 1.0, Some(0.75))]),
                 ("seed=2".into(), vec![record(1, 4.0, None)]),

@@ -1,38 +1,41 @@
 //! Accuracy against FLOPs: what every method reaches at what cost, over seeds.
 
 use super::label::{self, Label};
-use super::{Absent, Evaluated, Study, sheet};
+use super::methods::nothing_evaluated;
+use super::{Absent, Method, Methods, Order, Study, sheet};
 use crate::report::Mean;
 
 /// The figure's data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pareto {
-    /// Evaluated networks, averaged over seeds; those of a series stand together, the cheapest first.
+    /// Evaluated networks, averaged over seeds; by method, then by budget.
     pub points: Vec<ParetoPoint>,
 }
 
-/// One structure's cost and accuracy over seeds.
+/// One method's cost and accuracy at a budget, over seeds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParetoPoint {
-    /// The method: the rule where rules are swept, else the stage that trained the network.
-    pub series: String,
+    /// The method.
+    pub method: Method,
     /// Which of its networks: `best`, `last`, ...
     pub output: String,
-    /// The swept parameters that were not averaged over.
+    /// The budget and other numbers that were not averaged over.
     pub label: Label,
     /// Multiply-accumulates over those of the plain network.
     pub flops: Mean,
     /// Share of test images classified rightly.
     pub accuracy: Mean,
+    /// The accuracy of each network.
+    pub runs: Vec<f64>,
     /// Whether no channel was removed.
     pub unpruned: bool,
-    /// Whether no other point is as accurate for less, or more accurate for as much.
+    /// Whether no other mean is as accurate for less, or more accurate for as much.
     pub on_front: bool,
 }
 
 /// What one evaluated network adds to a point.
 struct Found {
-    series: String,
+    method: Method,
     output: String,
     label: Label,
     flops: f64,
@@ -46,45 +49,38 @@ impl Pareto {
     /// # Errors
     /// Nothing was evaluated yet.
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
-        let evaluated: Vec<(Evaluated<'_>, Label)> = study
+        let methods = Methods::of(study);
+        let found: Vec<Found> = study
             .evaluated()
-            .map(|network| {
-                let label = label::without_seeds(&network.label);
-                (network, label)
-            })
-            .collect();
-        let several = label::several(evaluated.iter().map(|(network, label)| (network.trained_by, label)));
-        let found: Vec<Found> = evaluated
-            .iter()
-            .filter_map(|(network, label)| {
+            .filter_map(|network| {
                 let number = |key: &str| network.metrics[key].as_f64();
                 let (macs, plain) = (number("macs")?, number("plain_macs")?);
-                let (series, label) = label::method(network.trained_by, several, label);
+                let (method, label) = methods.of_network(network.trained_by, &network.label);
                 Some(Found {
-                    series,
+                    method,
                     output: network.output.to_owned(),
                     label,
                     flops: macs / plain,
                     accuracy: number("accuracy")?,
-                    unpruned: network.metrics["channels"] == network.metrics["plain_channels"],
+                    unpruned: network.keeps_all_channels(),
                 })
             })
             .collect();
         if found.is_empty() {
-            return Err(Absent::new("no network was evaluated yet"));
+            return Err(nothing_evaluated());
         }
-        Ok(Self { points: front(named(grouped(found))) })
+        Ok(Self { points: grouped(found) })
     }
 
-    /// The names of the series, in the order in which they are drawn.
-    pub fn series(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = Vec::new();
+    /// The methods, in the order of the study.
+    pub fn methods(&self) -> Vec<&Method> {
+        let mut methods: Vec<&Method> = Vec::new();
         for point in &self.points {
-            if !names.contains(&point.series.as_str()) {
-                names.push(&point.series);
+            if !methods.contains(&&point.method) {
+                methods.push(&point.method);
             }
         }
-        names
+        methods
     }
 
     /// As CSV, a row a point.
@@ -106,7 +102,7 @@ impl Pareto {
             self.points.iter().map(|point| {
                 let sd = |mean: Mean| mean.sd.map_or(String::new(), |sd| sd.to_string());
                 vec![
-                    point.series.clone(),
+                    point.method.name.clone(),
                     point.output.clone(),
                     label::words(&point.label),
                     point.accuracy.n.to_string(),
@@ -122,96 +118,119 @@ impl Pareto {
     }
 }
 
-/// The name of a curve of unpruned networks.
-pub const UNPRUNED: &str = "unpruned";
-
-/// Calls the one method that prunes nothing by what it is.
-fn named(mut points: Vec<ParetoPoint>) -> Vec<ParetoPoint> {
-    let prunes = |name: &str| points.iter().any(|point| point.series == name && !point.unpruned);
-    let mut names: Vec<String> =
-        points.iter().map(|point| point.series.clone()).filter(|name| !prunes(name)).collect();
-    names.dedup();
-    if let [only] = names.as_slice() {
-        let unpruned = points.iter_mut().filter(|point| point.series == *only);
-        unpruned.for_each(|point| point.series = UNPRUNED.to_owned());
-    }
-    points
-}
-
 fn grouped(found: Vec<Found>) -> Vec<ParetoPoint> {
     let mut groups: Vec<Vec<Found>> = Vec::new();
     for one in found {
         let same = |group: &&mut Vec<Found>| {
             let first = &group[0];
-            (&first.series, &first.output, &first.label) == (&one.series, &one.output, &one.label)
+            (&first.method, &first.output, &first.label) == (&one.method, &one.output, &one.label)
         };
         match groups.iter_mut().find(same) {
             Some(group) => group.push(one),
             None => groups.push(vec![one]),
         }
     }
-    let mean =
-        |group: &[Found], value: fn(&Found) -> f64| Mean::of(&group.iter().map(value).collect::<Vec<_>>());
-    let mut points: Vec<ParetoPoint> = groups
-        .iter()
-        .filter_map(|group| {
-            let first = group.first()?;
-            Some(ParetoPoint {
-                series: first.series.clone(),
-                output: first.output.clone(),
-                label: first.label.clone(),
-                flops: mean(group, |one| one.flops)?,
-                accuracy: mean(group, |one| one.accuracy)?,
-                unpruned: group.iter().all(|one| one.unpruned),
-                on_front: false,
-            })
+    let point = |group: &Vec<Found>| {
+        let values = |value: fn(&Found) -> f64| group.iter().map(value).collect::<Vec<_>>();
+        let (first, runs) = (group.first()?, values(|one| one.accuracy));
+        Some(ParetoPoint {
+            method: first.method.clone(),
+            output: first.output.clone(),
+            label: first.label.clone(),
+            flops: Mean::of(&values(|one| one.flops))?,
+            accuracy: Mean::of(&runs)?,
+            runs,
+            unpruned: group.iter().all(|one| one.unpruned),
+            on_front: false,
         })
-        .collect();
-    let place: Vec<String> = points.iter().map(|point| point.series.clone()).collect();
-    let place = |name: &str| place.iter().position(|other| other == name);
-    points
-        .sort_by(|a, b| place(&a.series).cmp(&place(&b.series)).then(a.flops.mean.total_cmp(&b.flops.mean)));
+    };
+    let mut points: Vec<ParetoPoint> = groups.iter().filter_map(point).collect();
+    points.sort_by(|a, b| {
+        let order = |point: &ParetoPoint| Order::of(&point.method, &point.label);
+        order(a).compare(&order(b)).then(a.flops.mean.total_cmp(&b.flops.mean))
+    });
+    let means: Vec<(f64, f64)> = points.iter().map(|point| (point.flops.mean, point.accuracy.mean)).collect();
+    for (point, on_front) in points.iter_mut().zip(front(&means)) {
+        point.on_front = on_front;
+    }
     points
 }
 
-/// Marks the points that no other dominates.
-fn front(mut points: Vec<ParetoPoint>) -> Vec<ParetoPoint> {
-    let all: Vec<(f64, f64)> = points.iter().map(|point| (point.flops.mean, point.accuracy.mean)).collect();
-    for point in &mut points {
-        let (flops, accuracy) = (point.flops.mean, point.accuracy.mean);
-        let dominates = |other: &(f64, f64)| {
-            other.0 <= flops && other.1 >= accuracy && (other.0 < flops || other.1 > accuracy)
-        };
-        point.on_front = !all.iter().any(dominates);
+/// Which points no other dominates. Cost is to be low, accuracy high; a point dominates another that is no better in
+/// either and worse in one.
+fn front(points: &[(f64, f64)]) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..points.len()).collect();
+    order.sort_by(|a, b| points[*a].0.total_cmp(&points[*b].0).then(points[*b].1.total_cmp(&points[*a].1)));
+    let mut found = vec![false; points.len()];
+    // The most accurate of all cheaper points, and of those of the same cost.
+    let (mut cheaper, mut equal, mut cost) = (f64::NEG_INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY);
+    for at in order {
+        let (flops, accuracy) = points[at];
+        if flops > cost {
+            (cheaper, equal, cost) = (cheaper.max(equal), accuracy, flops);
+        }
+        found[at] = accuracy > cheaper && accuracy >= equal;
     }
-    points
+    found
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Role;
     use super::*;
 
-    fn found(series: &str, ratio: &str, flops: f64, accuracy: f64) -> Found {
+    fn found(place: usize, ratio: &str, flops: f64, accuracy: f64) -> Found {
         let label = vec![("flops_ratio".to_owned(), ratio.to_owned())];
-        Found { series: series.into(), output: "best".into(), label, flops, accuracy, unpruned: false }
+        let method = Method { name: ["gates", "uniform"][place].to_owned(), role: Role::Method(place) };
+        Found { method, output: "best".into(), label, flops, accuracy, unpruned: false }
     }
 
     #[test]
-    fn seeds_become_a_mean_and_the_front_is_what_brute_force_finds() {
-        let points = front(grouped(vec![
-            found("gates", "0.5", 0.50, 0.90),
-            found("uniform", "0.3", 0.30, 0.85),
-            found("gates", "0.3", 0.29, 0.80),
-            found("gates", "0.3", 0.31, 0.84),
-            found("uniform", "0.5", 0.50, 0.88),
-        ]));
-        let names: Vec<_> = points.iter().map(|p| (p.series.as_str(), p.label[0].1.as_str())).collect();
+    fn points_are_means_over_seeds_by_method_and_budget() {
+        let points = grouped(vec![
+            found(0, "0.5", 0.50, 0.90),
+            found(1, "0.3", 0.30, 0.85),
+            found(0, "0.3", 0.29, 0.80),
+            found(0, "0.3", 0.31, 0.84),
+            found(1, "0.5", 0.50, 0.88),
+        ]);
+        let names: Vec<_> = points.iter().map(|p| (p.method.name.as_str(), p.label[0].1.as_str())).collect();
         assert_eq!(names, [("gates", "0.3"), ("gates", "0.5"), ("uniform", "0.3"), ("uniform", "0.5")]);
         let first = &points[0];
-        assert_eq!(first.accuracy.n, 2);
+        assert_eq!((first.accuracy.n, first.runs.as_slice()), (2, &[0.80, 0.84][..]));
         assert!((first.accuracy.mean - 0.82).abs() < 1e-12 && (first.flops.mean - 0.30).abs() < 1e-12);
         // Two values that lie 0.04 apart have the sample standard deviation 0.04 / sqrt(2).
         assert!((first.accuracy.sd.unwrap() - 0.04 / 2f64.sqrt()).abs() < 1e-12);
         assert_eq!(points.iter().map(|p| p.on_front).collect::<Vec<_>>(), [false, true, true, false]);
+    }
+
+    #[test]
+    fn the_front_is_that_of_means_and_not_of_single_networks() {
+        // The best single network is of gates (0.95), the best mean of uniform (0.90 against 0.85).
+        let points = grouped(vec![
+            found(0, "0.3", 0.30, 0.95),
+            found(0, "0.3", 0.30, 0.75),
+            found(1, "0.3", 0.30, 0.91),
+            found(1, "0.3", 0.30, 0.89),
+        ]);
+        assert_eq!(points.iter().map(|p| p.on_front).collect::<Vec<_>>(), [false, true]);
+    }
+
+    proptest! {
+        /// A coarse grid, so that costs, accuracies and whole points are often equal.
+        #[test]
+        fn the_front_is_what_brute_force_finds(points in prop::collection::vec((0u8..6, 0u8..6), 0..30)) {
+            let points: Vec<(f64, f64)> =
+                points.into_iter().map(|(cost, accuracy)| (f64::from(cost) / 10.0, f64::from(accuracy) / 10.0)).collect();
+            let dominated = |(flops, accuracy): (f64, f64)| {
+                points.iter().any(|other| {
+                    other.0 <= flops && other.1 >= accuracy && (other.0 < flops || other.1 > accuracy)
+                })
+            };
+            let brute: Vec<bool> = points.iter().map(|point| !dominated(*point)).collect();
+            prop_assert_eq!(front(&points), brute);
+        }
     }
 }
