@@ -16,7 +16,7 @@ use crate::report::figures::{Curve, Curves, EpochMeans, Role, label};
 const BOTH: usize = 3;
 
 /// So many curves share a panel; with more, each budget has a panel of its own.
-const TOGETHER: usize = 8;
+const TOGETHER: usize = 10;
 
 /// Which images a value is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ fn groups(all: &[Curve]) -> Vec<Group<'_>> {
     for budget in budgets {
         let common = if several { label::budget(&budget[0].places) } else { String::new() };
         let parts = budget.len().div_ceil(TOGETHER);
-        for (part, curves) in budget.chunks(TOGETHER).enumerate() {
+        for (part, curves) in budget.chunks(budget.len().div_ceil(parts)).enumerate() {
             let mut title = if common.is_empty() { String::new() } else { format!(", {common}") };
             if parts > 1 {
                 title += &format!(" ({} of {parts})", part + 1);

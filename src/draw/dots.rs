@@ -32,7 +32,7 @@ pub(super) fn panel(points: &[&ParetoPoint], width: f64) -> Panel {
     let values = points
         .iter()
         .flat_map(|point| point.runs.iter().map(|run| 100.0 * run).chain([low(point), high(point)]));
-    let axis = Axis { name: "test accuracy", range: Range::around(values, (0.0, 100.0)), unit: "%" };
+    let axis = Axis { name: "test accuracy", range: Range::with_room(values, (0.0, 100.0)), unit: "%" };
     let across = width - left - column - 24.0;
     let plane = Plane::across(axis, left, top, across, heights.iter().sum());
     let (right, bottom) = (left + across, top + plane.height);
@@ -69,10 +69,12 @@ fn title(points: &[&ParetoPoint]) -> String {
     let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
     let most = costs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let (low, high) = (format!("{least:.1}"), format!("{most:.1}"));
+    // Without bars it must be said that there is nothing to draw them from.
+    let single = if points.iter().all(|point| point.accuracy.n == 1) { " (one seed)" } else { "" };
     match costs.len() {
-        0 => "Test accuracy".to_owned(),
-        _ if low == high => format!("Test accuracy at {low}% of the FLOPs"),
-        _ => format!("Test accuracy at {low}% to {high}% of the FLOPs"),
+        0 => format!("Test accuracy{single}"),
+        _ if low == high => format!("Test accuracy at {low}% of the FLOPs{single}"),
+        _ => format!("Test accuracy at {low}% to {high}% of the FLOPs{single}"),
     }
 }
 

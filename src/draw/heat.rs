@@ -62,6 +62,8 @@ pub(super) fn panel(heat: &Heat, width: f64) -> Panel {
     let across = ((width - left - 8.0) / count).max(2.0);
     let (across, high) =
         if heat.square { (across.min(34.0), across.min(34.0)) } else { (across.min(60.0), 18.0) };
+    // Few square cells do not fill the width; then the picture is narrower, and all of it in the middle.
+    let width = (left + across * count + 8.0).max(width.min(300.0));
     let mut scene = canvas(width, 0.0);
     let heads = Heads::of(heat, across);
     let top = heading(&mut scene, &heat.title, width) + heads.height() + 4.0;
@@ -204,7 +206,8 @@ fn bar(heat: &Heat, scene: &mut Scene, width: f64, y: f64) -> f64 {
     let wide = (width * 0.55).min(220.0);
     let left = (width - wide) / 2.0;
     let (low, high) = heat.scale.ends();
-    let attributes = Some(format!("class=\"{MATRIX}\""));
+    // Smooth edges would leave seams between the steps.
+    let attributes = Some(format!("class=\"{MATRIX}\" shape-rendering=\"crispEdges\""));
     scene.add(Primitive::GroupStart { transform: None, title: None, extra_attrs: attributes });
     let step = wide / STEPS as f64;
     for at in 0..STEPS {

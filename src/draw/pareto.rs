@@ -87,14 +87,18 @@ fn plane(found: &Pareto, width: f64) -> Panel {
         let (mean, sd) = (point.flops.mean, point.flops.sd.unwrap_or(0.0));
         [100.0 * (mean - sd), 100.0 * (mean + sd)]
     });
+    // Without bars it must be said that there is nothing to draw them from.
+    let single = if points.iter().all(|point| point.accuracy.n == 1) { " (one seed)" } else { "" };
+    // Only an expanded network has more than all FLOPs.
+    let most = if points.iter().all(|point| point.flops.mean <= 1.0) { 100.0 } else { f64::INFINITY };
     let chart = Chart {
-        title: "Test accuracy against FLOPs".to_owned(),
+        title: format!("Test accuracy against FLOPs{single}"),
         x: Axis {
             name: "FLOPs, share of the unpruned network's",
-            range: Range::around(widths, (0.0, f64::INFINITY)),
+            range: Range::with_room(widths, (0.0, most)),
             unit: "%",
         },
-        y: Axis { name: "test accuracy", range: Range::around(heights, (0.0, 100.0)), unit: "%" },
+        y: Axis { name: "test accuracy", range: Range::with_room(heights, (0.0, 100.0)), unit: "%" },
         width,
         height: (width * 0.56).clamp(200.0, 330.0),
         legend: legend(found, &curves),

@@ -44,6 +44,16 @@ impl Range {
         Self { low: (low / step + 1e-9).floor() * step, high: (high / step - 1e-9).ceil() * step, step }
     }
 
+    /// As [`Self::around`], with some room between the ends and the values, so that marks do not lie on the axes.
+    pub fn with_room(values: impl Iterator<Item = f64>, limits: (f64, f64)) -> Self {
+        let finite: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+        let low = finite.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = finite.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let room = 0.04 * (high - low);
+        let ends = [low - room, high + room].into_iter().filter(|_| high > low);
+        Self::around(ends.chain(finite.iter().copied()), limits)
+    }
+
     /// Of whole numbers, such as epochs.
     pub fn whole(low: u64, high: u64) -> Self {
         let high = high.max(low + 1);
@@ -118,6 +128,9 @@ mod tests {
         assert_eq!(around(&[]), Range::default());
         assert_eq!(around(&[f64::NAN, f64::INFINITY]), Range::default());
         assert_eq!(around(&[-20.0, 130.0]), Range { low: 0.0, high: 100.0, step: 20.0 }, "limits hold");
+        let room = Range::with_room([79.0, 83.0].into_iter(), (0.0, 100.0));
+        assert_eq!(room, Range { low: 78.0, high: 84.0, step: 1.0 });
+        assert_eq!(Range::with_room([98.0, 100.0].into_iter(), (0.0, 100.0)).high, 100.0);
         assert_eq!(Range::whole(1, 6), Range { low: 1.0, high: 6.0, step: 1.0 });
         assert_eq!(Range::whole(1, 160), Range { low: 1.0, high: 160.0, step: 20.0 });
         assert_eq!(Range::whole(1, 160).ticks().len(), 8);

@@ -84,14 +84,12 @@ impl Curves {
                 continue;
             };
             let whole = study.graph.common_label(id);
-            let (stage, label) = (study.graph.node(id).name.clone(), label::without_seeds(&whole));
+            let label = label::without_seeds(&whole);
+            let (stage, method, places) = methods.of_training(id, &study.graph.node(id).name, &label);
             let run = (label::words(&label::seeds(&whole)), history);
             match curves.iter_mut().find(|curve| (&curve.stage, &curve.label) == (&stage, &label)) {
                 Some(curve) => curve.runs.push(run),
-                None => {
-                    let (method, places) = methods.of_training(id, &stage, &label);
-                    curves.push(Curve { stage, method, label, places, runs: vec![run] });
-                }
+                None => curves.push(Curve { stage, method, label, places, runs: vec![run] }),
             }
         }
         if curves.is_empty() {

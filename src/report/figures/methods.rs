@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 
 use super::label::{self, Label};
-use super::{Absent, Evaluated, Study};
+use super::{Absent, Study, trainer};
 use crate::plan::NodeId;
 
 /// The name of the one method that prunes nothing.
@@ -86,24 +86,23 @@ pub struct Methods {
     unpruned: Option<usize>,
     /// Of each node, the methods that it works for.
     below: Vec<Below>,
-    /// Of each node, the method whose network it trains.
-    trains: Vec<Option<usize>>,
+    /// Of each node, the method whose network it trains, and what the stage is called there.
+    trains: Vec<Option<(usize, String)>>,
 }
 
 impl Methods {
     /// From the evaluations of a study, whether they have run or not.
     pub fn of(study: &Study<'_>) -> Self {
         let graph = study.graph;
-        let evaluations: Vec<(NodeId, NodeId, Label)> = graph
+        let evaluations: Vec<(NodeId, NodeId, &str, Label)> = graph
             .iter()
             .filter(|(_, node)| node.stage.kind.name == "eval")
             .filter_map(|(id, node)| {
                 let label = label::without_seeds(&graph.common_label(id));
-                Some((id, node.inputs.first()?.from, label))
+                Some((id, node.inputs.first()?.from, trainer(graph, id)?, label))
             })
             .collect();
-        let trainer = |id: NodeId| graph.node(id).name.as_str();
-        let several = label::several(evaluations.iter().map(|(_, from, label)| (trainer(*from), label)));
+        let several = label::several(evaluations.iter().map(|(_, _, stage, label)| (*stage, label)));
         let mut found = Self {
             names: Vec::new(),
             several,
@@ -111,14 +110,14 @@ impl Methods {
             below: vec![Below::None; graph.nodes.len()],
             trains: vec![None; graph.nodes.len()],
         };
-        for (id, from, label) in &evaluations {
-            let (name, _) = label::method(trainer(*from), several, label);
+        for (id, from, stage, label) in &evaluations {
+            let (name, _) = label::method(stage, several, label);
             let place = found.names.iter().position(|other| *other == name).unwrap_or_else(|| {
                 found.names.push(name);
                 found.names.len() - 1
             });
             found.below[id.0] = Below::One(place);
-            found.trains[from.0] = Some(place);
+            found.trains[from.0] = Some((place, (*stage).to_owned()));
         }
         // Inputs stand before what takes them, so from the end on every node is complete when its turn comes.
         for at in (0..graph.nodes.len()).rev() {
@@ -131,34 +130,27 @@ impl Methods {
                 };
             }
         }
-        found.unpruned = found.only_unpruned(study);
-        found
-    }
-
-    /// The one method of which every network that was evaluated kept all channels.
-    fn only_unpruned(&self, study: &Study<'_>) -> Option<usize> {
-        let mut whole = vec![(false, true); self.names.len()];
-        for network in study.evaluated() {
-            if let Some(place) = self.place_of(&network) {
-                let (seen, all) = whole[place];
-                whole[place] = (seen || all, all && network.keeps_all_channels());
+        let mut whole: Vec<bool> = vec![true; found.names.len()];
+        for (at, place) in found.trains.iter().enumerate() {
+            // The structure of a pruned network is not known before its search has run.
+            let structure = graph.nodes[at].structure.as_ref();
+            let keeps_all = structure.is_some_and(|spec| spec.channels == spec.plain().channels);
+            if let Some((place, _)) = place {
+                whole[*place] &= keeps_all;
             }
         }
-        let mut unpruned = (0..whole.len()).filter(|place| whole[*place] == (true, true));
-        unpruned.next().filter(|_| unpruned.next().is_none())
-    }
-
-    fn place_of(&self, network: &Evaluated<'_>) -> Option<usize> {
-        let label = label::without_seeds(&network.label);
-        let (name, _) = label::method(network.trained_by, self.several, &label);
-        self.names.iter().position(|other| *other == name)
+        let mut unpruned = (0..whole.len()).filter(|place| whole[*place]);
+        found.unpruned = unpruned.next().filter(|_| unpruned.next().is_none());
+        found
     }
 
     fn at(&self, place: usize) -> Method {
         if self.unpruned == Some(place) {
             return Method { name: UNPRUNED.to_owned(), role: Role::Unpruned };
         }
-        Method { name: self.names[place].clone(), role: Role::Method(place) }
+        // The unpruned network takes no colour from the others.
+        let before = usize::from(self.unpruned.is_some_and(|unpruned| unpruned < place));
+        Method { name: self.names[place].clone(), role: Role::Method(place - before) }
     }
 
     /// The method of a network that `stage` trained at a point, and its numbers, such as the budget. Seeds are no part
@@ -181,11 +173,14 @@ impl Methods {
         (method, numbers)
     }
 
-    /// The method whose network a stage trains; of other training stages the stage itself.
-    pub(super) fn of_training(&self, id: NodeId, stage: &str, label: &Label) -> (Method, Label) {
+    /// What a training stage is called, the method whose network it trains, and its numbers. A stage that no evaluation
+    /// takes a network from stands for itself.
+    pub(super) fn of_training(&self, id: NodeId, stage: &str, label: &Label) -> (String, Method, Label) {
         let (name, numbers) = label::method(stage, false, &label::without_seeds(label));
-        let method = self.trains[id.0].map(|place| self.at(place));
-        (method.unwrap_or(Method { name, role: Role::Shared }), numbers)
+        match &self.trains[id.0] {
+            Some((place, stage)) => (stage.clone(), self.at(*place), numbers),
+            None => (stage.to_owned(), Method { name, role: Role::Shared }, numbers),
+        }
     }
 }
 

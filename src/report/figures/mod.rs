@@ -260,7 +260,7 @@ impl<'a> Study<'a> {
             let best = edge.outputs.iter().find(|output| *output == "best");
             let output = best.or(edge.outputs.first())?;
             let metrics = record.metrics["networks"].get(output.as_str())?;
-            let trained_by = graph.node(edge.from).name.as_str();
+            let trained_by = trainer(graph, id)?;
             let classes = graph.data[graph.node(id).data].class_names();
             Some(Evaluated { trained_by, output, label: graph.common_label(id), classes, metrics })
         })
@@ -282,6 +282,15 @@ impl<'a> Study<'a> {
             },
         )
     }
+}
+
+/// What the stage whose network an evaluation takes is called at the evaluation's first point. The same work may have
+/// another name at other points.
+fn trainer(graph: &Graph, evaluation: NodeId) -> Option<&str> {
+    let node = graph.node(evaluation);
+    let (from, usage) = (node.inputs.first()?.from, node.uses.first()?);
+    let stages = &graph.points[usage.point].stages;
+    Some(stages.iter().find(|(_, id)| *id == from).map_or(&graph.node(from).name, |(name, _)| name))
 }
 
 /// A table as CSV.
