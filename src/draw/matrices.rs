@@ -22,7 +22,10 @@ pub(super) fn channels(found: &Channels, width: f64) -> Vec<Panel> {
         for (part, structures) in group.chunks(ROWS).enumerate() {
             let mut title = "Channels kept per convolution".to_owned();
             if several {
-                title += &format!(", of networks with {} channels", group[0].full.iter().sum::<u64>());
+                title += &format!(
+                    ", of networks with {} channels",
+                    group[0].full.iter().map(|count| *count as f64).sum::<f64>()
+                );
             }
             if parts > 1 {
                 title += &format!(" ({} of {parts})", part + 1);

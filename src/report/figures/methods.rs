@@ -8,9 +8,7 @@ use std::cmp::Ordering;
 use super::label::{self, Label};
 use super::{Absent, Study, trainer};
 use crate::plan::NodeId;
-
-/// The name of the one method that prunes nothing.
-pub const UNPRUNED: &str = "unpruned";
+use crate::report::unpruned;
 
 /// What a curve or a row of a figure stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,8 +80,8 @@ pub struct Methods {
     names: Vec<String>,
     /// Whether stages are part of names.
     several: bool,
-    /// The place of the one method that prunes nothing.
-    unpruned: Option<usize>,
+    /// The methods that prune nothing.
+    unpruned: Vec<usize>,
     /// Of each node, the methods that it works for.
     below: Vec<Below>,
     /// Of each node, the method whose network it trains, and what the stage is called there.
@@ -97,16 +95,17 @@ impl Methods {
         let evaluations: Vec<(NodeId, NodeId, &str, Label)> = graph
             .iter()
             .filter(|(_, node)| node.stage.kind.name == "eval")
-            .filter_map(|(id, node)| {
+            .flat_map(|(id, node)| {
                 let label = label::without_seeds(&graph.common_label(id));
-                Some((id, node.inputs.first()?.from, trainer(graph, id)?, label))
+                let inputs = node.inputs.iter();
+                inputs.map(move |edge| (id, edge.from, trainer(graph, id, edge.from), label.clone()))
             })
             .collect();
         let several = label::several(evaluations.iter().map(|(_, _, stage, label)| (*stage, label)));
         let mut found = Self {
             names: Vec::new(),
             several,
-            unpruned: None,
+            unpruned: Vec::new(),
             below: vec![Below::None; graph.nodes.len()],
             trains: vec![None; graph.nodes.len()],
         };
@@ -116,7 +115,11 @@ impl Methods {
                 found.names.push(name);
                 found.names.len() - 1
             });
-            found.below[id.0] = Below::One(place);
+            found.below[id.0] = match found.below[id.0] {
+                Below::One(other) if other != place => Below::Several,
+                Below::Several => Below::Several,
+                _ => Below::One(place),
+            };
             found.trains[from.0] = Some((place, (*stage).to_owned()));
         }
         // Inputs stand before what takes them, so from the end on every node is complete when its turn comes.
@@ -139,18 +142,20 @@ impl Methods {
                 whole[*place] &= keeps_all;
             }
         }
-        let mut unpruned = (0..whole.len()).filter(|place| whole[*place]);
-        found.unpruned = unpruned.next().filter(|_| unpruned.next().is_none());
+        found.unpruned = (0..whole.len()).filter(|place| whole[*place]).collect();
         found
     }
 
     fn at(&self, place: usize) -> Method {
-        if self.unpruned == Some(place) {
-            return Method { name: UNPRUNED.to_owned(), role: Role::Unpruned };
+        let name = &self.names[place];
+        if self.unpruned == [place] {
+            return Method { name: unpruned(name, true), role: Role::Unpruned };
         }
-        // The unpruned network takes no colour from the others.
-        let before = usize::from(self.unpruned.is_some_and(|unpruned| unpruned < place));
-        Method { name: self.names[place].clone(), role: Role::Method(place - before) }
+        let is_unpruned = self.unpruned.contains(&place);
+        let name = if is_unpruned { unpruned(name, false) } else { name.clone() };
+        // The one unpruned network takes no colour from the others.
+        let before = usize::from(matches!(self.unpruned[..], [only] if only < place));
+        Method { name, role: Role::Method(place - before) }
     }
 
     /// The method of a network that `stage` trained at a point, and its numbers, such as the budget. Seeds are no part

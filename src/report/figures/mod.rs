@@ -19,7 +19,7 @@ pub use channels::{Channels, Structure};
 pub use confusion::{Confusion, Matrix};
 pub use curves::{Curve, Curves, EpochMeans};
 pub use gates::{Gates, Histogram, Threshold};
-pub use methods::{Method, Methods, Order, Role, UNPRUNED};
+pub use methods::{Method, Methods, Order, Role};
 pub use pareto::{Pareto, ParetoPoint};
 pub use similarity::{Compared, Correlations, Similarity, correlation};
 pub use stages::{Stage, StageGraph};
@@ -218,17 +218,9 @@ impl Content {
 /// A network that was evaluated.
 struct Evaluated<'a> {
     trained_by: &'a str,
-    output: &'a str,
     label: Label,
     classes: Option<&'static [&'static str]>,
     metrics: &'a Value,
-}
-
-impl Evaluated<'_> {
-    /// Whether no channel was removed.
-    fn keeps_all_channels(&self) -> bool {
-        self.metrics["channels"] == self.metrics["plain_channels"]
-    }
 }
 
 /// A search that cut a network to its budget.
@@ -252,18 +244,20 @@ impl<'a> Study<'a> {
         graph.iter().filter_map(move |(id, _)| Some((id, plan.entry(id).record()?)))
     }
 
-    /// One network of every evaluation: the best by validation where there are several.
+    /// One network of every input of every evaluation: the best by validation where there are several.
     fn evaluated(&self) -> impl Iterator<Item = Evaluated<'a>> + use<'a> {
         let graph = self.graph;
-        self.records().filter_map(move |(id, record)| {
-            let edge = graph.node(id).inputs.first()?;
-            let best = edge.outputs.iter().find(|output| *output == "best");
-            let output = best.or(edge.outputs.first())?;
-            let metrics = record.metrics["networks"].get(output.as_str())?;
-            let trained_by = trainer(graph, id)?;
+        let networks = move |(id, record): (NodeId, &'a Record)| {
             let classes = graph.data[graph.node(id).data].class_names();
-            Some(Evaluated { trained_by, output, label: graph.common_label(id), classes, metrics })
-        })
+            graph.node(id).inputs.iter().filter_map(move |edge| {
+                let best = edge.outputs.iter().find(|output| *output == "best");
+                let output = best.or(edge.outputs.first())?;
+                let metrics = record.metrics["networks"].get(output.as_str())?;
+                let trained_by = trainer(graph, id, edge.from);
+                Some(Evaluated { trained_by, label: graph.common_label(id), classes, metrics })
+            })
+        };
+        self.records().flat_map(networks)
     }
 
     fn searched(&self) -> impl Iterator<Item = Searched<'a>> + use<'a> {
@@ -286,11 +280,10 @@ impl<'a> Study<'a> {
 
 /// What the stage whose network an evaluation takes is called at the evaluation's first point. The same work may have
 /// another name at other points.
-fn trainer(graph: &Graph, evaluation: NodeId) -> Option<&str> {
-    let node = graph.node(evaluation);
-    let (from, usage) = (node.inputs.first()?.from, node.uses.first()?);
-    let stages = &graph.points[usage.point].stages;
-    Some(stages.iter().find(|(_, id)| *id == from).map_or(&graph.node(from).name, |(name, _)| name))
+fn trainer(graph: &Graph, evaluation: NodeId, from: NodeId) -> &str {
+    let usage = graph.node(evaluation).uses.first();
+    let stages = usage.map_or(&[][..], |usage| &graph.points[usage.point].stages);
+    stages.iter().find(|(_, id)| *id == from).map_or(&graph.node(from).name, |(name, _)| name)
 }
 
 /// A table as CSV.

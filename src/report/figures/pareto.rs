@@ -1,9 +1,11 @@
 //! Accuracy against FLOPs: what every method reaches at what cost, over seeds.
 
+use std::collections::BTreeSet;
+
 use super::label::{self, Label};
 use super::methods::nothing_evaluated;
 use super::{Absent, Method, Methods, Order, Study, sheet};
-use crate::report::Mean;
+use crate::report::{Grouping, Mean, Metric, Row, merged_rows, observations};
 
 /// The figure's data.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,43 +35,30 @@ pub struct ParetoPoint {
     pub on_front: bool,
 }
 
-/// What one evaluated network adds to a point.
-struct Found {
-    method: Method,
-    output: String,
-    label: Label,
-    flops: f64,
-    accuracy: f64,
-    unpruned: bool,
-}
-
 impl Pareto {
-    /// From the records of a study.
+    /// From the records of a study. The points are rows of the study's table: the same means over the same networks.
     ///
     /// # Errors
     /// Nothing was evaluated yet.
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
-        let methods = Methods::of(study);
-        let found: Vec<Found> = study
-            .evaluated()
-            .filter_map(|network| {
-                let number = |key: &str| network.metrics[key].as_f64();
-                let (macs, plain) = (number("macs")?, number("plain_macs")?);
-                let (method, label) = methods.of_network(network.trained_by, &network.label);
-                Some(Found {
-                    method,
-                    output: network.output.to_owned(),
-                    label,
-                    flops: macs / plain,
-                    accuracy: number("accuracy")?,
-                    unpruned: network.keeps_all_channels(),
-                })
-            })
+        let graph = study.graph;
+        let records: Vec<_> = study.plan.entries.iter().map(|entry| entry.record().cloned()).collect();
+        let mut found = observations(graph, &records);
+        // Of the networks of a training the best is the result.
+        let best: BTreeSet<(Label, String)> = found
+            .iter()
+            .filter(|one| one.output == "best")
+            .map(|one| (one.label.clone(), one.stage.clone()))
             .collect();
-        if found.is_empty() {
+        found.retain(|one| one.output == "best" || !best.contains(&(one.label.clone(), one.stage.clone())));
+        let over = graph.axes().into_iter().filter(|key| label::is_seed(key)).collect();
+        let rows = merged_rows(graph, &found, &Grouping { over, ..Grouping::default() });
+        let methods = Methods::of(study);
+        let points: Vec<ParetoPoint> = rows.iter().filter_map(|row| point(row, &methods)).collect();
+        if points.is_empty() {
             return Err(nothing_evaluated());
         }
-        Ok(Self { points: grouped(found) })
+        Ok(Self { points: with_front(points) })
     }
 
     /// The methods, in the order of the study.
@@ -118,33 +107,23 @@ impl Pareto {
     }
 }
 
-fn grouped(found: Vec<Found>) -> Vec<ParetoPoint> {
-    let mut groups: Vec<Vec<Found>> = Vec::new();
-    for one in found {
-        let same = |group: &&mut Vec<Found>| {
-            let first = &group[0];
-            (&first.method, &first.output, &first.label) == (&one.method, &one.output, &one.label)
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(one),
-            None => groups.push(vec![one]),
-        }
-    }
-    let point = |group: &Vec<Found>| {
-        let values = |value: fn(&Found) -> f64| group.iter().map(value).collect::<Vec<_>>();
-        let (first, runs) = (group.first()?, values(|one| one.accuracy));
-        Some(ParetoPoint {
-            method: first.method.clone(),
-            output: first.output.clone(),
-            label: first.label.clone(),
-            flops: Mean::of(&values(|one| one.flops))?,
-            accuracy: Mean::of(&runs)?,
-            runs,
-            unpruned: group.iter().all(|one| one.unpruned),
-            on_front: false,
-        })
-    };
-    let mut points: Vec<ParetoPoint> = groups.iter().filter_map(point).collect();
+/// A row of the table as a point.
+fn point(row: &Row, methods: &Methods) -> Option<ParetoPoint> {
+    let (method, label) = methods.of_network(&row.stage, &row.label);
+    Some(ParetoPoint {
+        method,
+        output: row.output.clone(),
+        label,
+        flops: *row.means.get(&Metric::FlopsRatio)?,
+        accuracy: *row.means.get(&Metric::Accuracy)?,
+        runs: row.accuracies.clone(),
+        unpruned: row.unpruned,
+        on_front: false,
+    })
+}
+
+/// The points by method and budget, those on the front marked.
+fn with_front(mut points: Vec<ParetoPoint>) -> Vec<ParetoPoint> {
     points.sort_by(|a, b| {
         let order = |point: &ParetoPoint| Order::of(&point.method, &point.label);
         order(a).compare(&order(b)).then(a.flops.mean.total_cmp(&b.flops.mean))
@@ -181,40 +160,37 @@ mod tests {
     use super::super::Role;
     use super::*;
 
-    fn found(place: usize, ratio: &str, flops: f64, accuracy: f64) -> Found {
-        let label = vec![("flops_ratio".to_owned(), ratio.to_owned())];
-        let method = Method { name: ["gates", "uniform"][place].to_owned(), role: Role::Method(place) };
-        Found { method, output: "best".into(), label, flops, accuracy, unpruned: false }
+    fn found(place: usize, ratio: &str, flops: f64, runs: &[f64]) -> ParetoPoint {
+        ParetoPoint {
+            method: Method { name: ["gates", "uniform"][place].to_owned(), role: Role::Method(place) },
+            output: "best".into(),
+            label: vec![("flops_ratio".to_owned(), ratio.to_owned())],
+            flops: Mean::of(&vec![flops; runs.len()]).unwrap(),
+            accuracy: Mean::of(runs).unwrap(),
+            runs: runs.to_vec(),
+            unpruned: false,
+            on_front: false,
+        }
     }
 
     #[test]
-    fn points_are_means_over_seeds_by_method_and_budget() {
-        let points = grouped(vec![
-            found(0, "0.5", 0.50, 0.90),
-            found(1, "0.3", 0.30, 0.85),
-            found(0, "0.3", 0.29, 0.80),
-            found(0, "0.3", 0.31, 0.84),
-            found(1, "0.5", 0.50, 0.88),
+    fn points_are_sorted_by_method_and_budget() {
+        let points = with_front(vec![
+            found(0, "0.5", 0.50, &[0.90]),
+            found(1, "0.3", 0.30, &[0.85]),
+            found(0, "0.3", 0.30, &[0.80, 0.84]),
+            found(1, "0.5", 0.50, &[0.88]),
         ]);
         let names: Vec<_> = points.iter().map(|p| (p.method.name.as_str(), p.label[0].1.as_str())).collect();
         assert_eq!(names, [("gates", "0.3"), ("gates", "0.5"), ("uniform", "0.3"), ("uniform", "0.5")]);
-        let first = &points[0];
-        assert_eq!((first.accuracy.n, first.runs.as_slice()), (2, &[0.80, 0.84][..]));
-        assert!((first.accuracy.mean - 0.82).abs() < 1e-12 && (first.flops.mean - 0.30).abs() < 1e-12);
-        // Two values that lie 0.04 apart have the sample standard deviation 0.04 / sqrt(2).
-        assert!((first.accuracy.sd.unwrap() - 0.04 / 2f64.sqrt()).abs() < 1e-12);
         assert_eq!(points.iter().map(|p| p.on_front).collect::<Vec<_>>(), [false, true, true, false]);
     }
 
     #[test]
     fn the_front_is_that_of_means_and_not_of_single_networks() {
         // The best single network is of gates (0.95), the best mean of uniform (0.90 against 0.85).
-        let points = grouped(vec![
-            found(0, "0.3", 0.30, 0.95),
-            found(0, "0.3", 0.30, 0.75),
-            found(1, "0.3", 0.30, 0.91),
-            found(1, "0.3", 0.30, 0.89),
-        ]);
+        let points =
+            with_front(vec![found(0, "0.3", 0.30, &[0.95, 0.75]), found(1, "0.3", 0.30, &[0.91, 0.89])]);
         assert_eq!(points.iter().map(|p| p.on_front).collect::<Vec<_>>(), [false, true]);
     }
 
