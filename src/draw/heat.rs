@@ -47,8 +47,10 @@ pub(super) struct Heat {
     pub scale: Scale,
     /// What values are, at the bar of colours.
     pub measure: &'static str,
-    /// Whether cells are as wide as high.
+    /// Whether cells are as wide as high, where rows need no more.
     pub square: bool,
+    /// Rows are at least so high, in pixels.
+    pub least: f64,
 }
 
 /// The names of rows take no more of the width than this; longer ones get letters, and a key below.
@@ -60,8 +62,11 @@ pub(super) fn panel(heat: &Heat, width: f64) -> Panel {
     let left = names.iter().map(column_width).sum::<f64>() + 4.0;
     let count = heat.columns.len().max(1) as f64;
     let across = ((width - left - 8.0) / count).max(2.0);
-    let (across, high) =
-        if heat.square { (across.min(34.0), across.min(34.0)) } else { (across.min(60.0), 18.0) };
+    let (across, high) = if heat.square {
+        (across.min(34.0), across.clamp(heat.least, 34.0))
+    } else {
+        (across.min(60.0), 18.0)
+    };
     // Few square cells do not fill the width; then the picture is narrower, and all of it in the middle.
     let width = (left + across * count + 8.0).max(width.min(300.0));
     let mut scene = canvas(width, 0.0);
@@ -77,7 +82,7 @@ pub(super) fn panel(heat: &Heat, width: f64) -> Panel {
         y += line_height(SMALL);
         scene.add(words(middle, y, &heat.across, SMALL, TextAnchor::Middle, FAINT.light));
     }
-    y = bar(heat, &mut scene, width, y + 14.0);
+    y = bar(heat, &mut scene, width, y + 14.0) + 4.0;
     for entry in &key {
         for (at, text) in wrap(entry, SMALL, width - 32.0).iter().enumerate() {
             y += line_height(SMALL);

@@ -12,6 +12,9 @@ use crate::report::format::{count, number, plural};
 /// So many structures are rows of one matrix; others follow in another one.
 const ROWS: usize = 60;
 
+/// The height that names of rows need, in pixels.
+const ROW: f64 = 13.0;
+
 /// A matrix for the structures of networks with the same layers.
 pub(super) fn channels(found: &Channels, width: f64) -> Vec<Panel> {
     let groups = found.by_layers();
@@ -77,6 +80,7 @@ fn of_structures(structures: &[&Structure], title: String) -> Heat {
         scale: Scale::Sequential,
         measure: "share of the channels kept",
         square: false,
+        least: ROW,
     }
 }
 
@@ -156,6 +160,7 @@ fn of_budget(matrix: &Correlations) -> Heat {
         scale: Scale::Diverging,
         measure: "Pearson's correlation",
         square: true,
+        least: ROW,
     }
 }
 
@@ -196,5 +201,6 @@ fn of_network(matrix: &Matrix, width: f64) -> Heat {
         scale: Scale::Sequential,
         measure: "share of the images of the true class",
         square: true,
+        least: 0.0,
     }
 }

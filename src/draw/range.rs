@@ -34,8 +34,9 @@ impl Range {
             return Self::default();
         }
         let (low, high) = (low.clamp(limits.0, limits.1), high.clamp(limits.0, limits.1));
-        // A single value stands in the middle of some room.
-        let room = if high > low { 0.0 } else { (high.abs() * 0.05).max(0.5) };
+        // A single value, with what rounding adds to it, stands in the middle of some room.
+        let is_single = high - low <= 1e-9 * high.abs().max(low.abs());
+        let room = if is_single { (high.abs() * 0.05).max(0.5) } else { 0.0 };
         let (low, high) = ((low - room).max(limits.0), (high + room).min(limits.1));
         let least = ((high - low) / STEPS).max(f64::MIN_POSITIVE);
         let power = 10f64.powf(least.log10().floor());
@@ -50,7 +51,7 @@ impl Range {
         let low = finite.iter().copied().fold(f64::INFINITY, f64::min);
         let high = finite.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let room = 0.04 * (high - low);
-        let ends = [low - room, high + room].into_iter().filter(|_| high > low);
+        let ends = [low - room, high + room].into_iter().filter(|_| high - low > 1e-9 * high.abs());
         Self::around(ends.chain(finite.iter().copied()), limits)
     }
 
@@ -87,11 +88,20 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// A tick in words.
+    /// A tick in words: all ticks of an axis have as many decimals as their step needs.
     pub fn tick(self, value: f64) -> String {
         // What rounding leaves of zero is zero.
         let value = if value.abs() < self.range.step * 1e-6 { 0.0 } else { value };
-        format!("{}{}", crate::report::format::number(value).replace('-', "−"), self.unit)
+        let whole = |digits: &usize| {
+            let scaled = self.range.step * 10f64.powi(*digits as i32);
+            (scaled - scaled.round()).abs() < 1e-6 && scaled > 0.5
+        };
+        let largest = self.range.low.abs().max(self.range.high.abs());
+        let number = match (0..=6).find(whole).filter(|_| largest < 1e6) {
+            Some(digits) => format!("{value:.digits$}"),
+            None => crate::report::format::number(value),
+        };
+        format!("{}{}", number.replace('-', "−"), self.unit)
     }
 
     /// How wide its widest tick is.
@@ -117,6 +127,20 @@ mod tests {
             let steps = (range.high - range.low) / range.step;
             prop_assert!((0.5..=STEPS + 2.5).contains(&steps), "{range:?}");
         }
+    }
+
+    #[test]
+    fn ticks_have_the_decimals_of_their_step() {
+        let ticks = |values: &[f64]| -> Vec<String> {
+            let range = Range::around(values.iter().copied(), (f64::NEG_INFINITY, f64::INFINITY));
+            let axis = Axis { name: "", range, unit: "" };
+            range.ticks().into_iter().map(|tick| axis.tick(tick)).collect()
+        };
+        assert_eq!(ticks(&[0.0, 1.0]), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(ticks(&[-20.0, 80.0]), ["−20", "0", "20", "40", "60", "80"]);
+        assert_eq!(ticks(&[2.3024, 2.3026]), ["2.30240", "2.30245", "2.30250", "2.30255", "2.30260"]);
+        // The mean of equal values is equal to them but for rounding.
+        assert_eq!(ticks(&[40.0, 40.0 + 1e-14]), ["38", "39", "40", "41", "42"]);
     }
 
     #[test]
