@@ -114,7 +114,7 @@ pub fn main() -> ExitCode {
     style::install_error_hook();
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
-        Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Plan(args) => plan::run(&args),
         Command::Graph(args) => graph::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Compare(args) => compare::run(&args).map(|()| ExitCode::SUCCESS),

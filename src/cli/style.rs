@@ -93,6 +93,40 @@ pub fn columns_or_below(rows: &[Vec<Cell>], details: usize, width: usize) -> Str
     out
 }
 
+/// Texts in their styles, one after the other, as lines of at most `width` columns. A line is broken between words alone, and the
+/// lines after the first begin at column `hang`. A word that is wider than a line stands on one of its own.
+pub fn wrapped(pieces: &[(Style, &str)], hang: usize, width: usize) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    for (style, text) in pieces {
+        let mut run = String::new();
+        let mut gap = 0;
+        for word in text.split(' ') {
+            if word.is_empty() {
+                gap += 1;
+                continue;
+            }
+            let long = console::measure_text_width(word);
+            if column > hang && column + gap + long > width {
+                out += &painted(*style, &run);
+                out += &format!("\n{}", " ".repeat(hang));
+                run.clear();
+                (column, gap) = (hang, 0);
+            }
+            run += &" ".repeat(gap);
+            run += word;
+            column += gap + long;
+            gap = 1;
+        }
+        out += &painted(*style, &run);
+    }
+    out
+}
+
+fn painted(style: Style, text: &str) -> String {
+    if text.is_empty() { String::new() } else { paint(style, text) }
+}
+
 /// What stands before a line below its row.
 const BELOW: &str = "      ";
 
@@ -120,4 +154,22 @@ pub fn install_error_hook() {
             .word_splitter(textwrap::WordSplitter::NoHyphenation);
         Box::new(whole_words.build())
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words_and_hang() {
+        let pieces = [(STAGE, "  retrain"), (Style::new(), ", 9 times: optimizer.weight_decay changed 0.0001 -> 0.0005"), (FAINT, "  (seed=1)")];
+        for width in [40, 60, 80] {
+            let text = anstream::adapter::strip_str(&wrapped(&pieces, 4, width)).to_string();
+            assert!(text.lines().all(|line| line.len() <= width), "{text}");
+            assert!(text.lines().skip(1).all(|line| line.starts_with("    ") && !line.starts_with("     ")));
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(words(&text), words("retrain, 9 times: optimizer.weight_decay changed 0.0001 -> 0.0005 (seed=1)"));
+        }
+        assert_eq!(wrapped(&[(Style::new(), "a  bcdefghij k")], 2, 6), "a\n  bcdefghij\n  k");
+    }
 }

@@ -19,7 +19,7 @@ use super::provenance::Origin;
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, Node, NodeId};
 use crate::stages::{Artifact, Inputs, Job, Outcome, Output, StageError};
-use crate::store::{Lookup, ObjectHash, OutputEntry, Record, StageLock, StoreError};
+use crate::store::{Lookup, ObjectHash, OutputEntry, Record, SavedFor, StageLock, StoreError};
 use crate::train::TrainError;
 
 /// The stack of a computing thread: as large as that of a program's first thread.
@@ -283,7 +283,7 @@ impl<'a> Executor<'a> {
         let (assessment, store) = (&task.assessment, self.run.store);
         let fingerprint = assessment.fingerprint;
         let limits = self.limits(node);
-        let mut host = StageHost::new(store, teller, limits, lock, fingerprint, &node.name);
+        let mut host = StageHost::new(store, teller, limits, lock, &node.name, self.saved_for(node, assessment));
         let outcome = match self.run_stage(node, inputs.clone(), &mut host) {
             // A state that is whole, and yet not one that this stage can go on from.
             Err(StageError::Train(TrainError::State(why))) if host.begin_anew(&format!("({why})"))? => {
@@ -335,6 +335,14 @@ impl<'a> Executor<'a> {
             },
         );
         Ok(Step::Ran(Box::new(record)))
+    }
+
+    fn saved_for(&self, node: &Node, assessment: &Assessment) -> SavedFor {
+        let mut stages: Vec<String> = node.uses.iter().map(|usage| usage.stage.clone()).collect();
+        stages.sort();
+        stages.dedup();
+        let work = assessment.last_run(self.run.graph, node);
+        SavedFor { pipeline: self.run.options.pipeline.clone(), stages, work }
     }
 
     fn run_stage(

@@ -15,14 +15,16 @@ mod order;
 mod reference;
 mod schema;
 mod stages;
+mod suggest;
 mod sweep;
+mod syntax;
 
 pub use catalog::{Catalog, InputRole, KindSchema, OutputRole};
-pub use check::nearest;
 pub use error::{Mistake, PipelineError, Place, Source};
 pub use file::{Pipeline, load, parse};
 pub use inputs::InputRef;
 pub use reference::reference;
 pub use schema::schema;
 pub use stages::{StageDecl, TIME, duration};
+pub use suggest::nearest;
 pub use sweep::Point;

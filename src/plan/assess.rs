@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::PlanError;
 use super::graph::{Graph, Node, NodeId};
 use super::identity::{DataIdentities, fingerprint};
-use super::reason::{Current, Reason, reasons};
+use super::saved;
+use super::reason::{Current, Reason, images, reasons};
 use crate::data::DataError;
 use crate::fingerprint::Fingerprint;
-use crate::store::{Lookup, ObjectHash, Record, Store};
+use crate::store::{LastRun, Lookup, ObjectHash, Record, Store};
 
 /// Which stages of the pipeline are meant.
 #[derive(Debug, Clone, Default)]
@@ -144,6 +145,7 @@ pub fn assess_with(
         let left = !selected.contains(&id) && entry.runs();
         plan.entries.push(if left { Entry { verdict: Verdict::Left, ..entry } } else { entry });
     }
+    saved::tell_of_others(graph, store, pipeline, &mut plan);
     Ok(plan)
 }
 
@@ -257,6 +259,21 @@ impl Assessment {
         }
         let fingerprint = fingerprint(node, data, &inputs);
         Ok(Some(Self { fingerprint, inputs, data }))
+    }
+
+    /// The node as it is now, to be remembered: later plans compare themselves with it.
+    pub fn last_run(&self, graph: &Graph, node: &Node) -> LastRun {
+        let objects = |artifacts: &[(String, ObjectHash)]| artifacts.iter().map(|(_, object)| *object).collect();
+        LastRun {
+            fingerprint: self.fingerprint,
+            kind: node.stage.kind.name.to_owned(),
+            version: node.stage.kind.version,
+            parameters: node.stage.parameters.clone(),
+            seed: node.seed,
+            data: self.data.map(|data| data.to_string()),
+            images: self.data.map(|_| images(&graph.data[node.data])).unwrap_or_default(),
+            inputs: self.inputs.iter().map(|(role, artifacts)| (role.clone(), objects(artifacts))).collect(),
+        }
     }
 }
 

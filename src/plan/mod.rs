@@ -25,10 +25,13 @@
 
 mod assess;
 mod graph;
+mod estimate;
 mod identity;
 mod reason;
+mod saved;
 
 pub use assess::{Assessment, Entry, MissingData, Plan, Selection, Verdict, assess, assess_with, named};
+pub use estimate::{Estimate, Estimates, Total};
 pub use graph::{Edge, Graph, Node, NodeId, PointNodes, Use};
 pub use identity::{DataIdentities, fingerprint};
 pub use reason::{Reason, flat, images, reasons};

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{SAVE, augment, check_optimizer, check_shape};
+use super::training::{TrainOn, images};
 use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::{NetworkSpec, Trainable};
@@ -232,6 +233,13 @@ impl Stage for GateTrain {
             validates: data.validation > 0.0,
         };
         shape.bytes()
+    }
+
+    fn images(&self, _share: f64, data: &DataParams) -> Option<f64> {
+        Some(match self.steps {
+            Some(steps) => steps as f64 * self.batch_size as f64,
+            None => images(self.epochs as f64, TrainOn::Train, data),
+        })
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

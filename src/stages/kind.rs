@@ -142,6 +142,12 @@ pub trait Stage: fmt::Debug + Send + Sync {
         4 * 4 * network.parameters()
     }
 
+    /// How many images it passes through its network over all epochs, which decides how long it takes; `None` where its time
+    /// does not depend on images. `share` is the share of the unpruned network's FLOPs that its network takes.
+    fn images(&self, _share: f64, _data: &DataParams) -> Option<f64> {
+        None
+    }
+
     /// Runs the stage. The same job gives the same bytes, on the CPU with any number of threads.
     ///
     /// # Errors

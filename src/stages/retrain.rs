@@ -9,7 +9,7 @@ use serde_json::json;
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{check_optimizer, check_shape};
-use super::training::{TrainOn, Training, memory};
+use super::training::{TrainOn, Training, images, memory};
 use crate::content_hash;
 use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
@@ -56,6 +56,14 @@ impl TrainingBudget {
         match self {
             Self::ScratchB if macs < full => (epochs as f64 * full.0 as f64 / macs.0 as f64).round() as u64,
             Self::ScratchE | Self::ScratchB => epochs,
+        }
+    }
+
+    /// As [`Self::epochs`], of a network that takes `share` of the full one's FLOPs.
+    fn epochs_at(self, epochs: u64, share: f64) -> f64 {
+        match self {
+            Self::ScratchB if share > 0.0 && share < 1.0 => epochs as f64 / share,
+            Self::ScratchE | Self::ScratchB => epochs as f64,
         }
     }
 }
@@ -139,6 +147,10 @@ impl Stage for Retrain {
 
     fn memory(&self, network: &NetworkSpec, data: &DataParams) -> u64 {
         memory(network, data, (self.batch_size, &self.optimizer, self.conv, self.train_on))
+    }
+
+    fn images(&self, share: f64, data: &DataParams) -> Option<f64> {
+        Some(images(self.budget.epochs_at(self.epochs, share), self.train_on, data))
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

@@ -12,7 +12,7 @@ use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{check_optimizer, check_shape};
 use super::scores::{OUTPUT, mean_scores, network};
-use super::training::{TrainOn, Training, memory};
+use super::training::{TrainOn, Training, images, memory};
 use crate::content_hash;
 use crate::data::DataParams;
 use crate::network::NetworkSpec;
@@ -116,6 +116,10 @@ impl Stage for Slimming {
 
     fn memory(&self, network: &NetworkSpec, data: &DataParams) -> u64 {
         memory(network, data, (self.batch_size, &self.optimizer, self.conv, self.train_on))
+    }
+
+    fn images(&self, _share: f64, data: &DataParams) -> Option<f64> {
+        Some(images(self.epochs as f64, self.train_on, data))
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

@@ -75,6 +75,12 @@ pub fn memory(
     TrainingShape { network, batch, trainable: Trainable::All, optimizer, conv, validates }.bytes()
 }
 
+/// The images that a training of `epochs` passes through its network.
+pub fn images(epochs: f64, train_on: TrainOn, data: &DataParams) -> f64 {
+    let held_out = if train_on == TrainOn::Train { data.validation } else { 0.0 };
+    epochs * data.images()[0] as f64 * (1.0 - held_out)
+}
+
 impl Training<'_> {
     /// Trains; `None` if the host asked to stop.
     ///

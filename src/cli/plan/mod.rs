@@ -1,14 +1,21 @@
-//! `runner plan`: what would run, and why.
+//! `runner plan`: what would run, why, and for how long.
 
+mod groups;
+pub mod time;
+
+use std::process::ExitCode;
+
+use anstyle::Style;
 use clap::Args;
 use miette::{IntoDiagnostic, Result};
 use serde_json::json;
 
+use super::FAILURE;
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
-use super::style::{FAINT, REUSED, STAGE, STALE, paint};
+use super::style::{FAINT, REUSED, STAGE, STALE, paint, width, wrapped};
 use crate::engine::memory;
-use crate::plan::{Entry, Graph, Node, NodeId, Plan, Verdict};
+use crate::plan::{Entry, Estimates, Graph, Node, NodeId, Plan, Verdict};
 use crate::report::format::{bytes, plural};
 
 /// Show what would run, and why
@@ -17,6 +24,12 @@ use crate::report::format::{bytes, plural};
   runner plan pipelines/quickstart.toml
   runner plan pipelines/quickstart.toml --set gate-train.epochs=12
   runner plan pipelines/quickstart.toml --over threshold-search.flops_ratio=0.3,0.5,0.7
+  runner plan pipelines/quickstart.toml --check
+
+The time is estimated from earlier results in the cache: those of the same kind of stage with the nearest parameters, scaled
+by the images that pass through the network and by its FLOPs.
+
+Exit codes: 0 the plan was made (with --check: nothing to run), 1 an error (with --check: also when a stage would run).
 
 A plan asks no shared cache: a run may find there what a plan says would run (docs/remote.md).")]
 pub struct PlanArgs {
@@ -26,47 +39,62 @@ pub struct PlanArgs {
     selection: SelectionArgs,
     #[command(flatten)]
     cache: CacheArgs,
+    /// Exit with code 1 if a stage would run, for scripts and CI
+    #[arg(long)]
+    check: bool,
     /// Print the plan as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Sweeps of up to this many different stages are listed stage by stage.
-const LISTED: usize = 60;
-
 /// Prints the plan.
-pub fn run(args: &PlanArgs) -> Result<()> {
+pub fn run(args: &PlanArgs) -> Result<ExitCode> {
     let mut opened = Opened::new(&args.pipeline, &args.cache)?;
     let plan = opened.outlook(&args.selection)?;
+    let estimates = Estimates::new(&opened.graph, &plan, &opened.store, "cpu");
     if args.json {
-        let text = serde_json::to_string_pretty(&as_json(&opened.graph, &plan)).into_diagnostic()?;
+        let text =
+            serde_json::to_string_pretty(&as_json(&opened.graph, &plan, &estimates)).into_diagnostic()?;
         say!("{text}");
-        return Ok(());
+    } else {
+        say_all!("{}", text(&opened.name, &opened.graph, &plan, &estimates, width()));
     }
-    say!("{}", headline(&opened.name, &opened.graph, &plan));
-    if opened.graph.nodes.len() <= LISTED {
-        let width = opened.graph.nodes.iter().map(|node| node.name.len()).max().unwrap_or(0);
-        for (id, node) in opened.graph.iter() {
-            say!("{}", line(&opened.graph, node, plan.entry(id), width));
+    let stale = plan.to_run();
+    if args.check && stale > 0 {
+        anstream::eprintln!("{}", paint(STALE, time::stale(stale, opened.graph.nodes.len())));
+        return Ok(ExitCode::from(FAILURE));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The plan in lines of at most `width` columns.
+fn text(name: &str, graph: &Graph, plan: &Plan, estimates: &Estimates, width: usize) -> String {
+    let mut text = wrapped(&[(Style::new(), &headline(name, graph, plan))], 4, width);
+    text.push('\n');
+    if graph.points.len() > 1 {
+        text += &groups::lines(graph, plan, width);
+    } else {
+        let longest = graph.nodes.iter().map(|node| node.name.chars().count()).max().unwrap_or(0);
+        for (id, node) in graph.iter() {
+            text += &line(node, plan.entry(id), estimates, id, longest, width);
+            text.push('\n');
         }
     }
-    let largest = opened.graph.iter().filter(|(id, _)| plan.entry(*id).runs());
-    let largest = largest.map(|(id, node)| (memory(&opened.graph, &plan, id), &node.name));
+    let mut remark = |words: &str| {
+        text += &wrapped(&[(FAINT, words)], 4, width);
+        text.push('\n');
+    };
+    if let Some(words) = time::sentence(&estimates.total(graph, plan), plan.to_run()) {
+        remark(&words);
+    }
+    let largest = graph.iter().filter(|(id, _)| plan.entry(*id).runs());
+    let largest = largest.map(|(id, node)| (memory(graph, plan, id), &node.name));
     if let Some((needed, name)) = largest.max_by_key(|(needed, _)| *needed).filter(|(needed, _)| *needed > 0)
     {
-        let all = bytes(needed + memory::shared(&opened.graph));
-        say!(
-            "{}",
-            paint(
-                FAINT,
-                format!(
-                    "memory: about {all} on a CPU, in {name}; of it {} for the stage itself",
-                    bytes(needed)
-                )
-            )
-        );
+        let all = bytes(needed + memory::shared(graph));
+        remark(&format!("memory: about {all} on a CPU, in {name}; of it {} for the stage itself", bytes(needed)));
     }
-    Ok(())
+    text
 }
 
 fn memory(graph: &Graph, plan: &Plan, id: NodeId) -> u64 {
@@ -99,26 +127,35 @@ pub fn headline(name: &str, graph: &Graph, plan: &Plan) -> String {
     format!("{name}: {}: {words}", plural(stages, "stage"))
 }
 
-fn line(graph: &Graph, node: &Node, entry: &Entry, width: usize) -> String {
-    let padding = " ".repeat(width - node.name.len());
-    let name = paint(STAGE, &node.name);
-    let what = match &entry.verdict {
+fn line(
+    node: &Node,
+    entry: &Entry,
+    estimates: &Estimates,
+    id: NodeId,
+    longest: usize,
+    width: usize,
+) -> String {
+    let padding = " ".repeat(longest - node.name.chars().count());
+    let name = format!("  {}{padding}", node.name);
+    let hang = longest + "  ".len() + "  cached  ".len();
+    // On a narrow terminal the reasons would get a column of a few letters.
+    let hang = if hang > width / 2 { 6 } else { hang };
+    match &entry.verdict {
         Verdict::Cached(record) => {
             let took = crate::report::format::seconds(record.provenance.seconds);
-            format!(
-                "{}  {}",
-                paint(REUSED, "cached"),
-                paint(FAINT, format!("{} took {took}", record.fingerprint.short()))
-            )
+            let words = format!("  {} took {took}", record.fingerprint.short());
+            wrapped(&[(STAGE, &name), (REUSED, "  cached"), (FAINT, &words)], hang, width)
         }
-        Verdict::Left => paint(FAINT, "left    not selected"),
+        Verdict::Left => wrapped(&[(STAGE, &name), (FAINT, "  left    not selected")], hang, width),
         Verdict::Run { reasons, resumes } => {
             let words: Vec<String> = reasons.iter().map(ToString::to_string).collect();
             let resumes = if *resumes { "; goes on from a saved state" } else { "" };
-            format!("{}     {}{resumes}", paint(STALE, "run"), words.join(", "))
+            let words = format!("     {}{resumes}", words.join(", "));
+            let time = time::of_stage(estimates.of(id));
+            let pieces = [(STAGE, name.as_str()), (STALE, "  run"), (Style::new(), &words), (FAINT, &time)];
+            wrapped(&pieces, hang, width)
         }
-    };
-    format!("  {name}{padding}  {what}{}", paint(FAINT, points(graph, node)))
+    }
 }
 
 /// Which points a node belongs to, if not to all.
@@ -136,7 +173,7 @@ pub fn points(graph: &Graph, node: &Node) -> String {
     }
 }
 
-fn as_json(graph: &Graph, plan: &Plan) -> serde_json::Value {
+fn as_json(graph: &Graph, plan: &Plan, estimates: &Estimates) -> serde_json::Value {
     let stages = graph.iter().map(|(id, node)| {
         let entry = plan.entry(id);
         let points: Vec<String> = node.uses.iter().map(|usage| graph.points[usage.point].name()).collect();
@@ -154,6 +191,7 @@ fn as_json(graph: &Graph, plan: &Plan) -> serde_json::Value {
             "reasons": reasons,
             "why": words,
             "resumes": resumes,
+            "estimate": estimates.of(id),
             "memory_bytes": memory(graph, plan, id),
             "fingerprint": entry.fingerprint,
         })
@@ -162,6 +200,7 @@ fn as_json(graph: &Graph, plan: &Plan) -> serde_json::Value {
         "points": graph.points.len(),
         "stage_uses": graph.stage_uses(),
         "to_run": plan.to_run(),
+        "time": estimates.total(graph, plan),
         "shared_memory_bytes": memory::shared(graph),
         "stages": stages.collect::<Vec<_>>(),
     })
