@@ -108,7 +108,13 @@ fn runs(report: &Report<'_>) -> Markup {
         .rev()
         .take(RUNS)
         .map(|(id, run)| {
-            vec![id.clone(), minute(run.started), run.status.clone(), run.host.clone(), run.command.join(" ")]
+            vec![
+                id.clone(),
+                minute(run.started),
+                run.status.to_string(),
+                run.host.clone(),
+                run.command.join(" "),
+            ]
         })
         .collect();
     html! {
