@@ -398,7 +398,7 @@ fn a_killed_sweep_and_an_interrupted_one_end_with_the_same_results() {
             let mut error = String::new();
             std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut error).unwrap();
             assert_eq!(child.wait().unwrap().code(), Some(130), "{error}");
-            assert!(error.contains("the same command goes on from there"), "{error}");
+            assert!(error.contains("to go on: runner run p.toml"), "{error}");
         }
         assert!(runner(folder.path(), &cache, &jobs).status().unwrap().success());
         assert!(objects(folder.path(), &cache) == whole, "{cache} after {length:?}");

@@ -111,6 +111,10 @@ enum Command {
 
 /// Parses the arguments, runs the command, prints its error.
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.next_if(|first| first == completions::ASKED).is_some() {
+        return completions::answer(arguments);
+    }
     style::install_error_hook();
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),

@@ -77,8 +77,15 @@ pub fn columns_or_below(rows: &[Vec<Cell>], details: usize, width: usize) -> Str
     if whole.lines().all(|line| length(line) <= width) {
         return whole;
     }
-    let heads: Vec<Vec<Cell>> =
-        rows.iter().map(|row| row[..row.len().saturating_sub(details)].to_vec()).collect();
+    let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let head = |row: &Vec<Cell>, details: usize| row[..row.len().saturating_sub(details)].to_vec();
+    // On a narrow terminal more cells stand below.
+    let fits = |details: &usize| {
+        let heads: Vec<Vec<Cell>> = rows.iter().map(|row| head(row, *details)).collect();
+        columns(&heads).lines().all(|line| length(line) <= width)
+    };
+    let details = (details..most).find(fits).unwrap_or_else(|| most.saturating_sub(1));
+    let heads: Vec<Vec<Cell>> = rows.iter().map(|row| head(row, details)).collect();
     let mut out = String::new();
     for (head, row) in columns(&heads).lines().zip(rows) {
         out += head;
@@ -93,38 +100,61 @@ pub fn columns_or_below(rows: &[Vec<Cell>], details: usize, width: usize) -> Str
     out
 }
 
-/// Texts in their styles, one after the other, as lines of at most `width` columns. A line is broken between words alone, and the
-/// lines after the first begin at column `hang`. A word that is wider than a line stands on one of its own.
+/// Texts in their styles, one after the other, as [`folded`] lines.
 pub fn wrapped(pieces: &[(Style, &str)], hang: usize, width: usize) -> String {
+    let painted = pieces.iter().filter(|(_, text)| !text.is_empty()).map(|(style, text)| paint(*style, text));
+    folded(&painted.collect::<String>(), hang, width)
+}
+
+/// A text, which may have styles, as lines of at most `width` columns. A line is broken between words alone, and the lines after
+/// the first begin at column `hang`. A word that is wider than a line stands on one of its own.
+pub fn folded(text: &str, hang: usize, width: usize) -> String {
     let mut out = String::new();
-    let mut column = 0;
-    for (style, text) in pieces {
-        let mut run = String::new();
-        let mut gap = 0;
-        for word in text.split(' ') {
-            if word.is_empty() {
-                gap += 1;
-                continue;
-            }
-            let long = console::measure_text_width(word);
-            if column > hang && column + gap + long > width {
-                out += &painted(*style, &run);
-                out += &format!("\n{}", " ".repeat(hang));
-                run.clear();
-                (column, gap) = (hang, 0);
-            }
-            run += &" ".repeat(gap);
-            run += word;
-            column += gap + long;
-            gap = 1;
+    let (mut column, mut gap) = (0, 0);
+    for (at, word) in text.split(' ').enumerate() {
+        gap += usize::from(at > 0);
+        if word.is_empty() {
+            continue;
         }
-        out += &painted(*style, &run);
+        let long = console::measure_text_width(word);
+        if column > hang && column + gap + long > width {
+            out += &format!("\n{}", " ".repeat(hang));
+            (column, gap) = (hang, 0);
+        }
+        out += &" ".repeat(gap);
+        out += word;
+        column += gap + long;
+        gap = 0;
     }
     out
 }
 
-fn painted(style: Style, text: &str) -> String {
-    if text.is_empty() { String::new() } else { paint(style, text) }
+/// As [`columns`]. Columns that do not fit into `width` go on below, with the first one again.
+pub fn columns_within(rows: &[Vec<Cell>], width: usize) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let size = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        2 + cells.map(|cell| console::measure_text_width(&cell.text)).max().unwrap_or(0)
+    };
+    let mut blocks: Vec<Vec<usize>> = Vec::new();
+    let mut used = 0;
+    for column in 1..count {
+        match blocks.last_mut() {
+            Some(block) if used + size(column) <= width => {
+                block.push(column);
+                used += size(column);
+            }
+            _ => {
+                blocks.push(vec![0, column]);
+                used = size(0) + size(column);
+            }
+        }
+    }
+    let block = |block: &Vec<usize>| {
+        let row = |row: &Vec<Cell>| block.iter().filter_map(|column| row.get(*column).cloned()).collect();
+        columns(&rows.iter().map(row).collect::<Vec<Vec<Cell>>>())
+    };
+    blocks.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 
 /// What stands before a line below its row.
@@ -134,6 +164,11 @@ const BELOW: &str = "      ";
 pub fn width() -> usize {
     const COLUMNS: usize = 80;
     console::Term::stdout().size_checked().map_or(COLUMNS, |(_, columns)| usize::from(columns).max(1))
+}
+
+/// Columns of the terminal that standard error goes to. A line for anything else is never broken.
+pub fn error_width() -> usize {
+    console::Term::stderr().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns).max(1))
 }
 
 /// `text` in a style.

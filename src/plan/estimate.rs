@@ -99,6 +99,12 @@ impl Estimates {
         Self { stages: graph.iter().map(stage).collect() }
     }
 
+    /// Estimates as they are given.
+    #[cfg(test)]
+    pub fn fixed(stages: Vec<Option<Estimate>>) -> Self {
+        Self { stages }
+    }
+
     /// The estimate of a stage; `None` where it does not run or its time is unknown.
     pub fn of(&self, id: NodeId) -> Option<Estimate> {
         self.stages.get(id.0).copied().flatten()

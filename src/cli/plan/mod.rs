@@ -204,3 +204,77 @@ fn as_json(graph: &Graph, plan: &Plan, estimates: &Estimates) -> serde_json::Val
         "stages": stages.collect::<Vec<_>>(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Estimate, Reason};
+    use crate::{pipeline, stages};
+
+    const FILE: &str = "\
+[[stage]]
+kind = \"init\"
+[[stage]]
+kind = \"gate-train\"
+inputs.network = \"init\"
+[[stage]]
+kind = \"threshold-search\"
+inputs.network = \"gate-train\"
+[[stage]]
+kind = \"prune\"
+inputs.channels = \"threshold-search\"
+[[stage]]
+kind = \"retrain\"
+inputs.network = \"prune\"
+";
+
+    fn changed(key: &str, from: &str, to: &str) -> Reason {
+        Reason::ParameterChanged { key: key.to_owned(), from: from.to_owned(), to: to.to_owned() }
+    }
+
+    /// A plan of the file, in which training is stale, at 80 and at 60 columns.
+    fn drawn(over: &[&str]) -> String {
+        let over: Vec<String> = over.iter().map(|&text| text.to_owned()).collect();
+        let loaded = pipeline::parse("p.toml", FILE, &[], stages::catalog()).unwrap();
+        let graph = Graph::new(&loaded.points(&over).unwrap()).unwrap();
+        let entry = |node: &Node| {
+            let had = vec![("optimizer.lr".to_owned(), "0.05".to_owned())];
+            let verdict = match node.stage.kind.name {
+                "gate-train" => Verdict::Run { reasons: vec![Reason::OtherState { had }], resumes: false },
+                "retrain" => Verdict::Run {
+                    reasons: vec![
+                        changed("optimizer.weight_decay", "0.0001", "0.0005"),
+                        changed("schedule.milestones", "[0.5,0.75]", "[0.25,0.5,0.75]"),
+                        Reason::InputRuns { stage: "prune".to_owned() },
+                    ],
+                    resumes: true,
+                },
+                "init" => Verdict::Left,
+                _ => Verdict::Run { reasons: vec![Reason::NeverRun], resumes: false },
+            };
+            Entry { fingerprint: None, verdict }
+        };
+        let plan = Plan { entries: graph.nodes.iter().map(entry).collect() };
+        let time = |node: &Node| {
+            let seconds = if node.stage.kind.name == "retrain" { 600.0 } else { 60.0 };
+            let estimate =
+                Estimate { seconds, low: seconds / 1.2, high: seconds * 2.5, results: 2, elsewhere: true };
+            (node.stage.kind.name != "prune").then_some(estimate).filter(|_| node.stage.kind.name != "init")
+        };
+        let estimates = Estimates::fixed(graph.nodes.iter().map(time).collect());
+        let at = |width: usize| {
+            let text = text("study", &graph, &plan, &estimates, width);
+            let text = anstream::adapter::strip_str(&text).to_string();
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            text
+        };
+        format!("{}---- 60 columns ----\n{}", at(80), at(60))
+    }
+
+    #[test]
+    fn a_plan_fits_into_eighty_and_into_sixty_columns() {
+        let sweep = drawn(&["threshold-search.flops_ratio=0.3,0.5,0.7", "seed=1,2"]);
+        let text = format!("{}\n==== a sweep ====\n{sweep}", drawn(&[]));
+        insta::with_settings!({omit_expression => true}, { insta::assert_snapshot!(text) });
+    }
+}

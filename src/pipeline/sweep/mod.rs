@@ -103,6 +103,18 @@ impl Pipeline {
         points.iter().map(|terms| self.at(terms, &named)).collect()
     }
 
+    /// The keys that the file sweeps, each once.
+    pub fn axes(&self) -> Vec<String> {
+        let Sweep { matrix, zip, include, .. } = &*self.sweep;
+        let mut keys: Vec<String> = Vec::new();
+        for axis in matrix.iter().chain(zip).chain(include.iter().flatten()) {
+            if !keys.contains(&axis.key) {
+                keys.push(axis.key.clone());
+            }
+        }
+        keys
+    }
+
     /// What `--set` of swept keys leaves of the points.
     fn pinned<'a>(&'a self, mut points: Vec<Terms<'a>>) -> Vec<Terms<'a>> {
         for Pin { key, choice, .. } in &self.pins {
