@@ -12,6 +12,7 @@ use super::runs::Kept;
 use super::style::{BAD, FAINT, GOOD, STALE, error_width, folded, paint};
 use super::{FAILURE, summary, sweep};
 use crate::engine::{Event, Options, Place, Reporter, RunSummary, Stamped, StopFlag, execute, memory};
+use crate::ops::Vectors;
 use crate::plan::{Estimates, Node, NodeId, Plan};
 use crate::state::{RunState, StageState};
 use crate::store::StoreError;
@@ -62,8 +63,10 @@ fn threads(how: &HowArgs) -> usize {
 /// First of all: whoever uses the pool before makes one of its own size.
 ///
 /// # Errors
-/// Somebody did.
+/// Somebody did; `RUNNER_VECTORS` names no instruction set of this machine.
 pub fn start_pool(how: &HowArgs) -> Result<()> {
+    // A wrong name is an error before anything runs.
+    Vectors::chosen()?;
     rayon::ThreadPoolBuilder::new().num_threads(threads(how)).build_global().into_diagnostic()
 }
 
