@@ -49,7 +49,6 @@ fn commands_options_files_stages_keys_values_metrics_figures_and_runs_are_offere
     is(&["run", "nothing/"], &[]);
     // Stages.
     is(&["run", "p.toml", "--only", "th"], &["threshold-search"]);
-    is(&["run", "--until=ret", "p.toml"], &[]);
     is(&["log", "p.toml", "ret"], &["retrain"]);
     is(&["run", "p.toml", "--until=ret"], &["--until=retrain"]);
     // Keys and values.

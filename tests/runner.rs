@@ -130,9 +130,11 @@ fn a_run_with_other_parameters_says_that_an_interrupted_one_left_a_state() {
     let all = [&["run", "p.toml", "--json", "--set", "retrain.optimizer.lr=0.05"], &set[..]].concat();
     let mut run = runner(folder.path(), "c", &all).stdout(std::process::Stdio::piped()).spawn().unwrap();
     let lines = std::io::BufRead::lines(std::io::BufReader::new(run.stdout.take().unwrap()));
+    let mut is_asked = false;
     for line in lines {
         let line = line.unwrap();
-        if line.contains("checkpoint-saved") && line.contains("\"retrain\"") {
+        if !is_asked && line.contains("checkpoint-saved") && line.contains("\"retrain\"") {
+            is_asked = true;
             std::process::Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
         }
     }

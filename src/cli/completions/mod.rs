@@ -124,7 +124,8 @@ fn for_bash(before: &str, after: &str) -> (Ending, Vec<String>) {
         return (Ending::Word, Vec::new());
     };
     let current = words.get(at).cloned().unwrap_or_default();
-    let breaks = std::env::var("RUNNER_WORDBREAKS").unwrap_or_else(|_| "=:".to_owned());
+    let breaks = std::env::var("RUNNER_WORDBREAKS").ok().filter(|breaks| !breaks.is_empty());
+    let breaks = breaks.unwrap_or_else(|| "=:".to_owned());
     let is_break = |c: char| breaks.contains(c) && !c.is_whitespace() && c != '"' && c != '\'';
     let kept = current.rfind(is_break).map_or(0, |at| at + 1);
     let (ending, found) = offered(words, at);

@@ -1,6 +1,7 @@
 //! A plan of a sweep as a person reads it: stages with the same fate and the same reasons in one line.
 
 use anstyle::Style;
+use serde_json::json;
 
 use super::points;
 use crate::cli::style::{FAINT, REUSED, STAGE, wrapped};
@@ -83,6 +84,17 @@ pub(super) fn lines(graph: &Graph, plan: &Plan, width: usize) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The groups that run, as JSON.
+pub(super) fn as_json(graph: &Graph, plan: &Plan) -> Vec<serde_json::Value> {
+    let group = |group: Group<'_>| match group.fate {
+        Fate::Run { why, resumes } => Some(json!({
+            "stage": group.name, "times": group.nodes.len(), "why": why, "resumes": resumes,
+        })),
+        Fate::Cached | Fate::Left => None,
+    };
+    groups(graph, plan).into_iter().filter_map(group).collect()
 }
 
 fn times(count: usize) -> String {

@@ -199,6 +199,7 @@ fn as_json(graph: &Graph, plan: &Plan, estimates: &Estimates) -> serde_json::Val
         "points": graph.points.len(),
         "stage_uses": graph.stage_uses(),
         "to_run": plan.to_run(),
+        "groups": groups::as_json(graph, plan),
         "time": estimates.total(graph, plan),
         "shared_memory_bytes": memory::shared(graph),
         "stages": stages.collect::<Vec<_>>(),

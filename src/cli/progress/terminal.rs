@@ -211,9 +211,13 @@ impl Terminal {
     /// A running stage has ended, one way or the other.
     fn ended(&mut self, name: &str) {
         let Some(bar) = self.running.remove(name).and_then(|running| running.bar) else { return };
+        self.clear(&bar);
+    }
+
+    fn clear(&self, bar: &ProgressBar) {
         bar.finish_and_clear();
         if let Some(bars) = &self.bars {
-            bars.remove(&bar);
+            bars.remove(bar);
             // One that only finishes may stay on the screen when nothing is printed after it; the others are drawn again.
             let _ = bars.clear();
         }
@@ -372,7 +376,7 @@ impl Reporter for Terminal {
                 let names: Vec<String> = self.running.keys().cloned().collect();
                 names.iter().for_each(|name| self.ended(name));
                 if let Some(whole) = self.whole.take() {
-                    whole.finish_and_clear();
+                    self.clear(&whole);
                 }
                 return;
             }
