@@ -14,10 +14,11 @@ use super::inputs::{self, INPUTS, InputRef};
 use super::catalog::Catalog;
 use super::stages::{Known, StageDecl};
 use super::suggest::{self, meant, nearest};
+use crate::shown::{beginning, without_passwords};
 
 /// Mistakes that lie on the command line.
 pub fn error(mistakes: Vec<Mistake>) -> PipelineError {
-    PipelineError::Mistakes { place: "the command line".to_owned(), mistakes }
+    PipelineError::mistakes("the command line", mistakes)
 }
 
 /// An option that cannot be read at all.
@@ -28,7 +29,14 @@ pub fn unreadable(option: &'static str, text: &str, reason: impl Into<String>) -
         }
         _ => "write --set STAGE.KEY=VALUE, --set data.KEY=VALUE or --set seed=N",
     };
-    PipelineError::Option { option, text: text.to_owned(), reason: reason.into(), help }
+    PipelineError::Option { option, text: repeated(text), reason: reason.into(), help }
+}
+
+/// What was written on the command line, as a message repeats it.
+pub fn repeated(text: &str) -> String {
+    /// As many characters.
+    const REPEATED: usize = 200;
+    beginning(&without_passwords(text), REPEATED).into_owned()
 }
 
 /// The key and the value of `key=value`.

@@ -16,6 +16,7 @@ use super::stages::{self, StageDecl};
 use super::suggest::{self, meant};
 use super::sweep::{self, Choice, Sweep};
 use super::syntax;
+use super::text;
 
 /// A checked pipeline.
 #[derive(Debug, Clone)]
@@ -63,8 +64,8 @@ impl Pin {
             false => format!("keep one of them; to run both values, write `--over {key}={a},{b}`"),
         };
         PipelineError::Contradiction {
-            first: format!("--set {}", other.text),
-            second: format!("--set {}", self.text),
+            first: format!("--set {}", change::repeated(&other.text)),
+            second: format!("--set {}", change::repeated(&self.text)),
             key: key.clone(),
             help,
         }
@@ -77,12 +78,7 @@ impl Pin {
 /// All mistakes of the file and of the changes.
 pub fn load(path: &Path, changes: &[String], catalog: Catalog) -> Result<Pipeline, PipelineError> {
     let name = path.display().to_string();
-    let content = std::fs::read(path).map_err(|source| PipelineError::Read { path: name.clone(), source })?;
-    let text = String::from_utf8(content).map_err(|error| PipelineError::NoText {
-        path: name.clone(),
-        at: error.utf8_error().valid_up_to(),
-    })?;
-    parse(&name, &text, changes, catalog)
+    parse(&name, &text::read(path)?, changes, catalog)
 }
 
 /// As [`load`], from a text called `name`.
@@ -126,7 +122,7 @@ pub fn parse(
 fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineError> {
     let fail = |mut mistakes: Vec<Mistake>| {
         mistakes.sort_by_key(Mistake::offset);
-        PipelineError::Mistakes { place: source.name.clone(), mistakes }
+        PipelineError::mistakes(&source.name, mistakes)
     };
     let mut checker = Checker::new(source.clone());
     let root = DeTable::parse(&source.text).map_err(|error| {
@@ -258,7 +254,7 @@ impl Pipeline {
         let place = place.unwrap_or_else(|| Place { source: self.source.clone(), span: 0..0 });
         let mistakes = vec![Mistake::new(&place, message, help)];
         if place.source == self.source {
-            PipelineError::Mistakes { place: self.source.name.clone(), mistakes }
+            PipelineError::mistakes(&self.source.name, mistakes)
         } else {
             change::error(mistakes)
         }

@@ -9,6 +9,7 @@ mod catalog;
 mod change;
 mod check;
 mod error;
+mod excerpt;
 mod file;
 mod inputs;
 mod order;
@@ -18,6 +19,7 @@ mod stages;
 mod suggest;
 mod sweep;
 mod syntax;
+mod text;
 
 pub use catalog::{Catalog, InputRole, KindSchema, OutputRole};
 pub use error::{Mistake, PipelineError, Place, Source};

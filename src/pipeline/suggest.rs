@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 use toml::de::DeValue;
 
+use crate::shown::beginning;
+
 /// Names by which other tools call a key, and ours.
 const OTHER_NAMES: [(&str, &str); 26] = [
     ("learning_rate", "lr"),
@@ -50,6 +52,12 @@ const OTHER_KINDS: [(&str, &str); 9] = [
 
 /// From this likeness on, a name was probably meant.
 const LIKE: f64 = 0.75;
+/// An unknown name is compared with at most this many known ones.
+const COMPARED: usize = 1000;
+/// A longer name, in bytes, is like none, and takes long to compare.
+const LONGEST: usize = 200;
+/// Of a name in a list, at most this many characters.
+const REPEATED: usize = 40;
 /// A message names at most this many keys that may be meant.
 const NAMED: usize = 4;
 /// A list of all that is allowed stops after this many.
@@ -57,6 +65,9 @@ const LISTED: usize = 40;
 
 /// How alike two names are, whatever their case and their separators: from 0 to 1.
 fn likeness(a: &str, b: &str) -> f64 {
+    if a.len().max(b.len()) > LONGEST {
+        return 0.0;
+    }
     let plain = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
     let (a, b) = (plain(a), plain(b));
     let bare = |text: &str| text.replace('_', "");
@@ -64,7 +75,7 @@ fn likeness(a: &str, b: &str) -> f64 {
 }
 
 fn like<'a>(name: &str, known: &[&'a str]) -> Option<(f64, &'a str)> {
-    let scored = known.iter().map(|other| (likeness(name, other), *other));
+    let scored = known.iter().take(COMPARED).map(|other| (likeness(name, other), *other));
     scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(score, _)| *score > LIKE)
 }
 
@@ -81,7 +92,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Stri
 
 fn listed(known: &[&str]) -> String {
     let more = known.len().saturating_sub(LISTED);
-    let words = known.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
+    let words = known.iter().take(LISTED).map(|name| beginning(name, REPEATED)).collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{words} and {more} more") } else { words }
 }
 
@@ -110,6 +121,9 @@ pub fn keys(schema: &Value) -> Vec<String> {
 
 /// The keys of a table that end with `name`, or with what it is called here.
 pub fn ending(schema: &Value, name: &str) -> Vec<String> {
+    if name.len() > LONGEST {
+        return Vec::new();
+    }
     let plain = name.to_lowercase().replace('-', "_");
     let own = OTHER_NAMES.iter().find(|(other, _)| *other == plain).map_or(plain.as_str(), |(_, own)| own);
     let ends = |key: &String| {

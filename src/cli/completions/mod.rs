@@ -45,7 +45,7 @@ pub fn script(args: &CompletionsArgs) -> String {
 
 /// Prints the completions.
 pub fn run(args: &CompletionsArgs) {
-    say_all!("{}", script(args));
+    super::output::write_file(&script(args));
 }
 
 /// How a shell goes on after a candidate.

@@ -61,7 +61,7 @@ pub fn run(args: &PlanArgs) -> Result<ExitCode> {
     }
     let stale = plan.to_run();
     if args.check && stale > 0 {
-        anstream::eprintln!("{}", paint(STALE, time::stale(stale, opened.graph.nodes.len())));
+        tell!("{}", paint(STALE, time::stale(stale, opened.graph.nodes.len())));
         return Ok(ExitCode::from(FAILURE));
     }
     Ok(ExitCode::SUCCESS)

@@ -9,8 +9,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::overall::{Expected, Overall};
 use super::pace::Pace;
+use crate::cli::output;
 use crate::cli::plan::time::rough;
-use crate::cli::style::{BAD, FAINT, GOOD, REUSED, STAGE, STALE, folded, paint};
+use crate::cli::style::{BAD, FAINT, GOOD, REUSED, STAGE, STALE, columns_of, folded, paint};
 use crate::engine::{Event, Reporter, Stamped};
 use crate::report::format::{bytes, plural, seconds};
 use crate::report::key_figure;
@@ -104,12 +105,13 @@ impl Terminal {
     /// Prints a line. On a terminal it is broken between words; in a file it stays whole.
     fn line(&self, text: &str) {
         match &self.bars {
+            // A terminal that has gone is no reason to end a run.
             Some(bars) => {
                 let text = folded(text, HANG, usize::from(columns()));
-                bars.suspend(|| anstream::eprintln!("{text}"));
+                drop(bars.println(output::for_terminal(&text, &std::io::stderr())));
             }
             None if self.to_stdout => say!("{text}"),
-            None => anstream::eprintln!("{text}"),
+            None => tell!("{text}"),
         }
     }
 
@@ -119,7 +121,7 @@ impl Terminal {
         let (all, done) = self.overall.stages();
         let bar = self.whole.get_or_insert_with(|| bars.add(ProgressBar::new(all as u64).with_prefix("run")));
         let words = self.overall.words(Instant::now());
-        let room = usize::from(columns()).saturating_sub("run".len() + console::measure_text_width(&words) + MARGIN);
+        let room = usize::from(columns()).saturating_sub("run".len() + columns_of(&words) + MARGIN);
         bar.set_style(style(room.min(LONGEST) / STEP * STEP));
         bar.set_message(words);
         bar.set_position(done as u64);
@@ -170,7 +172,7 @@ impl Terminal {
         };
         let width = columns();
         let (name, words) = fitting(name, progress, left.as_deref(), width);
-        let used = console::measure_text_width(&name) + console::measure_text_width(&words) + MARGIN;
+        let used = columns_of(&name) + columns_of(&words) + MARGIN;
         let room = usize::from(width).saturating_sub(used);
         let bar = running.bar.get_or_insert_with(|| {
             running.length = 0;
@@ -180,7 +182,7 @@ impl Terminal {
                 None => bars.add(bar),
             }
         });
-        bar.set_prefix(name);
+        bar.set_prefix(output::name(&name).into_owned());
         // A bar that changed its length with every digit beside it would be restless.
         if running.length == 0 || room < running.length || room >= running.length + 2 * STEP {
             running.length = room.min(LONGEST) / STEP * STEP;
@@ -234,7 +236,7 @@ fn fitting(name: &str, progress: &Progress, left: Option<&str>, width: u16) -> (
     let columns = usize::from(width);
     let name = console::truncate_str(name, (columns / 2).max(TIGHT), "…").into_owned();
     let fits = |words: &String| {
-        console::measure_text_width(&name) + console::measure_text_width(words) + BLANKS <= columns
+        columns_of(&name) + columns_of(words) + BLANKS <= columns
     };
     let long = words(progress, left, width);
     let middle = || words(progress, left, NARROW - 1);

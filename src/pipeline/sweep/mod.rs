@@ -70,13 +70,13 @@ impl Pipeline {
             mistakes.extend(found);
             for key in axis.keys() {
                 let (first, help) = if let Some(first) = swept.insert(key.clone(), text) {
-                    (format!("--over {first}"), "write all values of a key in one --over".to_owned())
+                    (format!("--over {}", change::repeated(first)), "write all values of a key in one --over".to_owned())
                 } else if let Some(pin) = self.pins.iter().find(|pin| pin.key == key) {
-                    (format!("--set {}", pin.text), format!("keep one of them: --set for one value of `{key}`, --over for several"))
+                    (format!("--set {}", change::repeated(&pin.text)), format!("keep one of them: --set for one value of `{key}`, --over for several"))
                 } else {
                     continue;
                 };
-                return Err(PipelineError::Contradiction { first, second: format!("--over {text}"), key, help });
+                return Err(PipelineError::Contradiction { first, second: format!("--over {}", change::repeated(text)), key, help });
             }
             let many = more.iter().fold(axis.choices.len(), |n, axis| n.saturating_mul(axis.choices.len()));
             if many > POINTS {
@@ -96,7 +96,7 @@ impl Pipeline {
         let points = sweep.points().and_then(|points| product(points, &more)).map_err(|words| {
             let place = sweep.place.clone().unwrap_or(Place { source: self.source.clone(), span: 0..0 });
             let mistakes = vec![Mistake::new(&place, words, "")];
-            PipelineError::Mistakes { place: place.source.name.clone(), mistakes }
+            PipelineError::mistakes(&place.source.name, mistakes)
         })?;
         let points = self.pinned(points);
         let named = self.named(&points);
@@ -155,7 +155,7 @@ impl Pipeline {
                 let mistakes = vec![*mistake];
                 let in_file = settings().all(|setting| setting.place.source == self.source);
                 match in_file {
-                    true => PipelineError::Mistakes { place: self.source.name.clone(), mistakes },
+                    true => PipelineError::mistakes(&self.source.name, mistakes),
                     false => change::error(mistakes),
                 }
             })?;
