@@ -432,7 +432,7 @@ fn a_run_is_kept_with_its_command_its_points_and_its_work() {
     assert_eq!(kept["file"], std::fs::read_to_string(folder.path().join("p.toml")).unwrap());
     let stages = kept["stages"].as_array().unwrap();
     let of = |state: &str| stages.iter().filter(|stage| stage["state"] == state).count();
-    assert_eq!((of("ran"), of("open")), (4, 16), "{kept}");
+    assert_eq!((of("ran"), of("left")), (4, 16), "{kept}");
     assert!(
         stages.iter().filter(|stage| stage["state"] == "ran").all(|stage| stage["fingerprint"].is_string())
     );

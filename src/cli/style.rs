@@ -284,6 +284,6 @@ mod tests {
             let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             assert_eq!(words(&text), words("retrain, 9 times: optimizer.weight_decay changed 0.0001 -> 0.0005 (seed=1)"));
         }
-        assert_eq!(wrapped(&[(Style::new(), "a  bcdefghij k")], 2, 6), "a\n  bcdefghij\n  k");
+        assert_eq!(wrapped(&[(Style::new(), "abc  bcdefghij k")], 2, 6), "abc\n  bcdefghij\n  k");
     }
 }

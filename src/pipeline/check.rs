@@ -95,7 +95,8 @@ impl Checker {
         };
         read.unwrap_or_else(|expected| {
             let message = format!("`{key}` must {expected}, found {}", self.written(value));
-            self.mistake(value.span(), message, suggest::value(key, found, schema));
+            let full = format!("{}{key}", self.prefix.as_deref().unwrap_or_default());
+            self.mistake(value.span(), message, suggest::value(&full, found, schema));
             Value::Null
         })
     }

@@ -247,7 +247,9 @@ pub fn number_in(text: &str, schema: &Value) -> String {
 /// A share that was written in percent.
 fn share(number: Option<f64>, schema: &Value) -> String {
     let most = schema["maximum"].as_f64().filter(|most| *most <= 1.0);
-    let share = number.filter(|number| most.is_some() && *number > 1.0).map(|number| rounded(number / 100.0));
+    // 1.5 is a share that is too large rather than one and a half percent.
+    let is_percent = |number: &f64| most.is_some() && *number > 1.0 && (number.fract() == 0.0 || *number >= 10.0);
+    let share = number.filter(is_percent).map(|number| rounded(number / 100.0));
     share.filter(|share| within(*share, schema)).map_or(String::new(), |share| format!("did you mean {share}?"))
 }
 

@@ -26,10 +26,11 @@ use crate::report::format::{bytes, plural};
   runner plan pipelines/quickstart.toml --over threshold-search.flops_ratio=0.3,0.5,0.7
   runner plan pipelines/quickstart.toml --check
 
-The time is estimated from earlier results in the cache: those of the same kind of stage with the nearest parameters, scaled
-by the images that pass through the network and by its FLOPs.
+The time is estimated from earlier results in the cache: those of the same kind of stage with the
+nearest parameters, scaled by the images that pass through the network and by its FLOPs.
 
-Exit codes: 0 the plan was made (with --check: nothing to run), 1 an error (with --check: also when a stage would run).
+Exit codes: 0 the plan was made (with --check: nothing would run), 1 an error (with --check: also when
+a stage would run).
 
 A plan asks no shared cache: a run may find there what a plan says would run (docs/remote.md).")]
 pub struct PlanArgs {
