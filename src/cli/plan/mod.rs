@@ -13,10 +13,11 @@ use serde_json::json;
 use super::FAILURE;
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
-use super::style::{FAINT, REUSED, STAGE, STALE, paint, width, wrapped};
+use super::style::{FAINT, REUSED, STAGE, STALE, paint, folded, width, wrapped};
 use crate::engine::memory;
 use crate::plan::{Entry, Estimates, Graph, Node, NodeId, Plan, Verdict};
 use crate::report::format::{bytes, plural};
+use crate::stages::Warning;
 
 /// Show what would run, and why
 #[derive(Debug, Args)]
@@ -81,6 +82,10 @@ fn text(name: &str, graph: &Graph, plan: &Plan, estimates: &Estimates, width: us
             text.push('\n');
         }
     }
+    for warning in warnings(graph, plan) {
+        text += &folded(&warning, 4, width);
+        text.push('\n');
+    }
     let mut remark = |words: &str| {
         text += &wrapped(&[(FAINT, words)], 4, width);
         text.push('\n');
@@ -96,6 +101,33 @@ fn text(name: &str, graph: &Graph, plan: &Plan, estimates: &Estimates, width: us
         remark(&format!("memory: about {all} on a CPU, in {name}; of it {} for the stage itself", bytes(needed)));
     }
     text
+}
+
+/// Each warning once, with the stages that it is about.
+fn warnings(graph: &Graph, plan: &Plan) -> Vec<String> {
+    let mut about: Vec<(String, Vec<(&str, usize)>)> = Vec::new();
+    for ((_, node), entry) in graph.iter().zip(&plan.entries) {
+        for message in entry.warnings.iter().map(ToString::to_string) {
+            let at = about.iter().position(|(known, _)| *known == message).unwrap_or_else(|| {
+                about.push((message, Vec::new()));
+                about.len() - 1
+            });
+            let stages = &mut about[at].1;
+            match stages.iter_mut().find(|(name, _)| *name == node.name) {
+                Some((_, count)) => *count += 1,
+                None => stages.push((&node.name, 1)),
+            }
+        }
+    }
+    let stage = |(name, count): &(&str, usize)| match count {
+        1 => (*name).to_owned(),
+        count => format!("{name} ({count} times)"),
+    };
+    let line = |(message, stages): &(String, Vec<(&str, usize)>)| {
+        let stages: Vec<String> = stages.iter().map(stage).collect();
+        format!("{} {}: {message}", paint(STALE, "warning:"), stages.join(", "))
+    };
+    about.iter().map(line).collect()
 }
 
 fn memory(graph: &Graph, plan: &Plan, id: NodeId) -> u64 {
@@ -174,6 +206,13 @@ pub fn points(graph: &Graph, node: &Node) -> String {
     }
 }
 
+/// A warning with its words.
+fn told(warning: &Warning) -> serde_json::Value {
+    let mut told = json!(warning);
+    told["message"] = json!(warning.to_string());
+    told
+}
+
 fn as_json(graph: &Graph, plan: &Plan, estimates: &Estimates) -> serde_json::Value {
     let stages = graph.iter().map(|(id, node)| {
         let entry = plan.entry(id);
@@ -191,6 +230,7 @@ fn as_json(graph: &Graph, plan: &Plan, estimates: &Estimates) -> serde_json::Val
             "reasons": reasons,
             "why": words,
             "resumes": resumes,
+            "warnings": entry.warnings.iter().map(told).collect::<Vec<_>>(),
             "estimate": estimates.of(id),
             "memory_bytes": memory(graph, plan, id),
             "fingerprint": entry.fingerprint,
@@ -254,7 +294,7 @@ inputs.network = \"prune\"
                 "init" => Verdict::Left,
                 _ => Verdict::Run { reasons: vec![Reason::NeverRun], resumes: false },
             };
-            Entry { fingerprint: None, verdict }
+            Entry { fingerprint: None, verdict, warnings: Vec::new() }
         };
         let plan = Plan { entries: graph.nodes.iter().map(entry).collect() };
         let time = |node: &Node| {

@@ -1,6 +1,6 @@
 //! Events for people: a bar for every running stage on a terminal, plain lines elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,8 @@ pub struct Terminal {
     sweep: bool,
     /// Swept keys whose last part alone says which they are.
     short: Vec<String>,
+    /// Warnings about stages that were told.
+    warned: BTreeSet<String>,
 }
 
 /// A stage that runs.
@@ -99,6 +101,7 @@ impl Terminal {
             running: BTreeMap::new(),
             sweep: false,
             short: Vec::new(),
+            warned: BTreeSet::new(),
         }
     }
 
@@ -373,6 +376,13 @@ impl Reporter for Terminal {
                 self.line(&format!("{} {ended}/{points} {point}{whole}", paint(style, format!("point {status}"))));
             }
             Event::Warning { message } => self.line(&format!("  {} {message}", paint(STALE, "warning:"))),
+            Event::StageWarned { stage, message, .. } => {
+                // The points of a sweep share most of their warnings: each is worth one line.
+                let words = format!("{stage}: {message}");
+                if self.warned.insert(words.clone()) {
+                    self.line(&format!("  {} {words}", paint(STALE, "warning:")));
+                }
+            }
             Event::StageInterrupted { .. } => self.ended(&name),
             Event::RunFinished { .. } => {
                 let names: Vec<String> = self.running.keys().cloned().collect();
