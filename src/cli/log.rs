@@ -13,7 +13,7 @@ use super::style::{BAD, FAINT, GOOD, STAGE, STALE, paint};
 use crate::engine::{Event, Stamped};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Node, NodeId, Plan, named};
-use crate::report::format::{bytes, percent, seconds, when};
+use crate::report::format::{bytes, percent, plural, seconds, when};
 use crate::report::key_figure;
 use crate::report::tail::Tail;
 use crate::report::tensorboard::{folder, write_log};
@@ -332,7 +332,7 @@ impl Writer {
             }
             Event::Warning { message } => lines.push(format!("  {} {message}", paint(STALE, "warning:"))),
             Event::StageRetried { left, pause, .. } => {
-                let words = format!("tried again after {}, {left} more times at most", seconds(*pause));
+                let words = format!("tried again after {}, {} at most", seconds(*pause), plural(*left as usize, "more time"));
                 lines.push(format!("  {}", paint(STALE, words)));
             }
             Event::StageCached { .. } | Event::StageWaiting { .. } | Event::Progress { .. } => {}

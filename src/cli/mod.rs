@@ -112,6 +112,7 @@ enum Command {
 /// Parses the arguments, runs the command, prints its error.
 pub fn main() -> ExitCode {
     output::install_error_hook();
+    output::agree_on_colours();
     let command = match parse::command_line() {
         Ok(line) => line.command,
         Err(code) => return code,

@@ -160,6 +160,10 @@ impl Terminal {
     }
 }
 
+fn tries(left: u32) -> String {
+    if left == 1 { "1 more try".to_owned() } else { format!("{left} more tries") }
+}
+
 /// The last part of a key.
 fn last(key: &str) -> &str {
     key.rsplit('.').next().unwrap_or(key)
@@ -246,7 +250,7 @@ impl Reporter for Terminal {
                 self.line(&format!("  {told} {}{why}", paint(BAD, "failed")));
             }
             Event::StageRetried { left, pause, .. } => {
-                let words = format!("tries again in {} ({left} more tries after that)", seconds(*pause));
+                let words = format!("tries again in {} ({} after that)", seconds(*pause), tries(*left));
                 self.line(&format!("  {told} {}", paint(STALE, words)));
             }
             Event::StageSkipped { reason, .. } => {
