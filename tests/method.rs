@@ -289,7 +289,7 @@ fn a_result_without_latency_cannot_stand_for_one_with_it() {
         let found = memory.run("eval", json!({ "latency": latency }), &[("network", &init, "network")]);
         let mut figures: BTreeMap<String, Value> =
             serde_json::from_value(found.metrics["networks"]["network"].clone()).unwrap();
-        (figures.remove("latency_ms").is_some(), figures)
+        (figures.remove("latency").is_some(), figures)
     };
     let (with, without) = (figures(true), figures(false));
     assert_eq!((with.0, without.0), (true, false));

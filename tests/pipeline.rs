@@ -76,6 +76,33 @@ fn cases<'a>(cases: impl IntoIterator<Item = (&'a str, String)>) -> String {
 }
 
 #[test]
+fn a_role_that_takes_several_takes_a_list_of_outputs_of_one_stage() {
+    let with =
+        |list: &str| SMALL.replace("inputs.network = \"retrain\"", &format!("inputs.network = {list}"));
+    let outputs = |list: &str| {
+        let read = parse(&with(list), &[]).unwrap();
+        read.stages.iter().find(|stage| stage.kind == "eval").unwrap().inputs["network"].outputs.clone()
+    };
+    assert_eq!(outputs("[\"retrain.last\", \"retrain.best\"]"), ["last", "best"]);
+    assert_eq!(outputs("[\"retrain.last\", \"retrain\"]"), ["last", "best"]);
+    assert_eq!(outputs("[\"retrain\"]"), outputs("\"retrain\""));
+    for (list, words) in [
+        ("[\"retrain.best\", \"init\"]", "lists outputs of several stages, `retrain` and `init`"),
+        ("[]", "is an empty list"),
+        ("[1]", "`inputs.network` lists"),
+        ("[\"retrain.middle\"]", "`retrain` has no output `middle`"),
+        ("3", "must be a string or a list of strings"),
+    ] {
+        let found = outcome(&with(list), &[], &[]);
+        assert!(found.contains(words), "{list}: {found}");
+    }
+    // Other roles take one.
+    let found =
+        outcome(&SMALL.replace("inputs.network = \"prune\"", "inputs.network = [\"prune\"]"), &[], &[]);
+    assert!(found.contains("`inputs.network` must be a string"), "{found}");
+}
+
+#[test]
 fn a_file_that_is_no_pipeline_says_why() {
     let file = |name: &'static str, text: &str| (name, outcome(text, &[], &[]));
     snapshot!(cases([

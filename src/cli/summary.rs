@@ -48,7 +48,7 @@ pub fn print(graph: &Graph, store: &Store, records: &[Option<Record>], pipeline:
 }
 
 fn text(summary: &PointSummary, store: &Store) -> String {
-    let mut text = networks(&summary.networks);
+    let mut text = networks(&summary.networks, summary.titles());
     text += &searches(&summary.searches);
     let slim = summary.networks.iter().rev().find(|row| row.channels != summary.channels_full);
     if let Some(slim) = slim.filter(|slim| slim.channels.len() == summary.channels_full.len()) {
@@ -91,7 +91,7 @@ fn searches(found: &[Search]) -> String {
     if found.is_empty() { String::new() } else { format!("\n{}", columns(&rows)) }
 }
 
-fn networks(rows: &[NetworkRow]) -> String {
+fn networks(rows: &[NetworkRow], titles: Vec<String>) -> String {
     let head = |text: &str| Cell::right(text).style(FAINT);
     let compared = rows.iter().any(|row| row.difference.is_some());
     let mut table = vec![vec![
@@ -103,10 +103,10 @@ fn networks(rows: &[NetworkRow]) -> String {
         head("accuracy"),
         head(if compared { "vs full" } else { "" }),
     ]];
-    for row in rows {
+    for (row, title) in rows.iter().zip(titles) {
         let difference = row.difference.map_or(String::new(), |d| format!("{:+.2} pt", d * 100.0));
         table.push(vec![
-            Cell::left(row.name()).style(STAGE),
+            Cell::left(title).style(STAGE),
             Cell::right(count(row.macs)),
             Cell::right(percent(row.macs_share)),
             Cell::right(count(row.parameters)),

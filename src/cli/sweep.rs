@@ -135,10 +135,15 @@ fn command(
     words.push(quoted(&pipeline.pipeline.display().to_string()));
     words.extend(stage.map(str::to_owned));
     words.extend(changes);
-    if cache.cache != std::path::Path::new("cache") {
-        words.push(format!("--cache {}", quoted(&cache.cache.display().to_string())));
+    words.join(" ") + &cache_option(cache)
+}
+
+/// The option that names a cache other than the default one, with a blank before it.
+pub fn cache_option(cache: &CacheArgs) -> String {
+    if cache.cache == std::path::Path::new("cache") {
+        return String::new();
     }
-    words.join(" ")
+    format!(" --cache {}", quoted(&cache.cache.display().to_string()))
 }
 
 /// A word for a shell.

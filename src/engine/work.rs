@@ -377,7 +377,7 @@ fn failed(node: &Node, fingerprint: &Fingerprint, teller: &Teller<'_>, error: En
 }
 
 /// The CPU threads of a slot: as equal shares as there can be, and never none.
-fn share(threads: usize, jobs: usize, slot: usize) -> usize {
+pub(super) fn share(threads: usize, jobs: usize, slot: usize) -> usize {
     let jobs = jobs.max(1);
     (threads / jobs + usize::from(slot < threads % jobs)).max(1)
 }

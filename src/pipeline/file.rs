@@ -52,6 +52,12 @@ pub fn load(path: &Path, changes: &[String], catalog: Catalog) -> Result<Pipelin
     parse(&name, &text::read(path)?, changes, catalog)
 }
 
+/// What a pipeline is called that gives itself no name: the name of its file without the ending.
+fn stem(path: &str) -> String {
+    let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    stem.filter(|stem| !stem.is_empty()).unwrap_or_else(|| "pipeline".to_owned())
+}
+
 /// As [`load`], from a text called `name`.
 ///
 /// # Errors
@@ -106,7 +112,7 @@ fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineErro
     let text =
         |table: &Map<String, Value>, key: &str| table.get(key).and_then(Value::as_str).map(str::to_owned);
     Ok(Pipeline {
-        name: text(&head, "name").unwrap_or_else(|| "pipeline".to_owned()),
+        name: text(&head, "name").unwrap_or_else(|| stem(&source.name)),
         description: text(&head, "description"),
         seed: head.get("seed").and_then(Value::as_u64).unwrap_or(0),
         data,

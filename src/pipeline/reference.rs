@@ -24,7 +24,7 @@ const STAGES: &str = r#"
 |---|---|---|
 | `kind` | must be given | What the stage does: one of the kinds below. |
 | `name` | its kind | By which other stages refer to it: small letters, digits and hyphens. Two stages of one kind need names. |
-| `inputs.ROLE` | must be given unless optional | What it takes: `"stage"`, or `"stage.output"` where a stage has several outputs. |
+| `inputs.ROLE` | must be given unless optional | What it takes: `"stage"`, or `"stage.output"` where a stage has several outputs. A role that takes several takes a list of outputs of one stage as well: `["retrain.best", "retrain.last"]`. |
 | `timeout` | unset | The longest that it may run: `"90s"`, `"30min"`, `"1h 30min"`; instead of the run's `--timeout`. Never hashed. |
 
 Stages may stand in any order; they run inputs first. A stage named alone gives its first output of the type that
@@ -106,7 +106,7 @@ pub fn reference(catalog: &Catalog) -> String {
         let _ = write!(page, "\n## `{}`\n\nTo {}.\n\n", kind.name, kind.summary);
         for input in kind.inputs {
             let need = if input.required { "" } else { ", optional" };
-            let many = if input.many { "; may take several" } else { "" };
+            let many = if input.many { "; takes several outputs of one stage" } else { "" };
             let _ =
                 writeln!(page, "- input `{}` ({}{need}{many}): {}", input.role, input.artifact, input.doc);
         }

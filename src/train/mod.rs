@@ -4,6 +4,7 @@
 //! example run the same code.
 
 mod evaluate;
+mod latency;
 mod measured;
 mod memory;
 mod optimizer;
@@ -12,7 +13,8 @@ mod state;
 mod step;
 mod trainer;
 
-pub use evaluate::{Evaluation, Half, evaluate, evaluate_until, latency};
+pub use evaluate::{Evaluation, Half, evaluate, evaluate_until};
+pub use latency::{Machine, Timing, latency};
 pub use measured::{Histogram, Measured};
 pub use memory::{TrainingShape, evaluation_bytes};
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerParams};
