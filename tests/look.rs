@@ -427,11 +427,12 @@ fn name(event: &Event) -> &'static str {
         Event::StageDownloaded { .. } => "stage-downloaded",
         Event::StageUploaded { .. } => "stage-uploaded",
         Event::UploadsWaiting { .. } => "uploads-waiting",
+        Event::StageWarned { .. } => "stage-warned",
         Event::Warning { .. } => "warning",
         Event::RunFinished { .. } => "run-finished",
     }
 }
-const EVENTS: usize = 19;
+const EVENTS: usize = 20;
 
 #[test]
 fn the_events_are_documented_field_by_field() {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use runner::pipeline::{self, Pipeline, PipelineError};
-use runner::plan::Graph;
+use runner::plan::{DataIdentities, Graph};
 use runner::stages;
 
 const SMALL: &str = "\
@@ -63,7 +63,7 @@ fn outcome(text: &str, set: &[&str], over: &[&str]) -> String {
     let points = parse(text, set).and_then(|pipeline| pipeline.points(&over));
     match points {
         Err(error) => drawn(&error),
-        Ok(points) => match Graph::new(&points) {
+        Ok(points) => match Graph::new(&points, &mut DataIdentities::new(None)) {
             Err(error) => drawn(&error),
             Ok(graph) => format!("fine: {} points, {} stages", graph.points.len(), graph.nodes.len()),
         },
@@ -181,7 +181,9 @@ fn negative_zero_and_zero_are_the_same_work() {
     let with =
         |value: &str| SMALL.replace("optimizer.lr = 0.02", &format!("optimizer.weight_decay = {value}"));
     let definitions = |text: &str| {
-        let graph = Graph::new(&parse(text, &[]).unwrap().points(&[]).unwrap()).unwrap();
+        let graph =
+            Graph::new(&parse(text, &[]).unwrap().points(&[]).unwrap(), &mut DataIdentities::new(None))
+                .unwrap();
         graph.nodes.iter().map(|node| node.definition).collect::<Vec<_>>()
     };
     assert_eq!(definitions(&with("0.0")), definitions(&with("-0.0")));
@@ -377,7 +379,9 @@ fn the_examples_of_the_reference_page_write_out_nothing_but_defaults() {
         .join("\n");
     assert!(long.len() > 2 * short.len());
     let definitions = |text: &str| {
-        let graph = Graph::new(&parse(text, &[]).unwrap().points(&[]).unwrap()).unwrap();
+        let graph =
+            Graph::new(&parse(text, &[]).unwrap().points(&[]).unwrap(), &mut DataIdentities::new(None))
+                .unwrap();
         graph.nodes.iter().map(|node| node.definition).collect::<Vec<_>>()
     };
     assert_eq!(definitions(&long).len(), stages::KINDS.len());

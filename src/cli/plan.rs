@@ -10,6 +10,7 @@ use super::style::{FAINT, REUSED, STAGE, STALE, paint};
 use crate::engine::memory;
 use crate::plan::{Entry, Graph, Node, NodeId, Plan, Verdict};
 use crate::report::format::{bytes, plural};
+use crate::stages::Warning;
 
 /// Show what would run, and why
 #[derive(Debug, Args)]
@@ -50,6 +51,9 @@ pub fn run(args: &PlanArgs) -> Result<()> {
             say!("{}", line(&opened.graph, node, plan.entry(id), width));
         }
     }
+    for line in warnings(&opened.graph, &plan) {
+        say!("{line}");
+    }
     let largest = opened.graph.iter().filter(|(id, _)| plan.entry(*id).runs());
     let largest = largest.map(|(id, node)| (memory(&opened.graph, &plan, id), &node.name));
     if let Some((needed, name)) = largest.max_by_key(|(needed, _)| *needed).filter(|(needed, _)| *needed > 0)
@@ -67,6 +71,33 @@ pub fn run(args: &PlanArgs) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Each warning once, with the stages that it is about.
+fn warnings(graph: &Graph, plan: &Plan) -> Vec<String> {
+    let mut about: Vec<(String, Vec<(&str, usize)>)> = Vec::new();
+    for ((_, node), entry) in graph.iter().zip(&plan.entries) {
+        for message in entry.warnings.iter().map(ToString::to_string) {
+            let at = about.iter().position(|(known, _)| *known == message).unwrap_or_else(|| {
+                about.push((message, Vec::new()));
+                about.len() - 1
+            });
+            let stages = &mut about[at].1;
+            match stages.iter_mut().find(|(name, _)| *name == node.name) {
+                Some((_, count)) => *count += 1,
+                None => stages.push((&node.name, 1)),
+            }
+        }
+    }
+    let stage = |(name, count): &(&str, usize)| match count {
+        1 => (*name).to_owned(),
+        count => format!("{name} ({count} times)"),
+    };
+    let line = |(message, stages): &(String, Vec<(&str, usize)>)| {
+        let stages: Vec<String> = stages.iter().map(stage).collect();
+        format!("{} {}: {message}", paint(STALE, "warning:"), stages.join(", "))
+    };
+    about.iter().map(line).collect()
 }
 
 fn memory(graph: &Graph, plan: &Plan, id: NodeId) -> u64 {
@@ -136,6 +167,13 @@ pub fn points(graph: &Graph, node: &Node) -> String {
     }
 }
 
+/// A warning with its words.
+fn told(warning: &Warning) -> serde_json::Value {
+    let mut told = json!(warning);
+    told["message"] = json!(warning.to_string());
+    told
+}
+
 fn as_json(graph: &Graph, plan: &Plan) -> serde_json::Value {
     let stages = graph.iter().map(|(id, node)| {
         let entry = plan.entry(id);
@@ -153,6 +191,7 @@ fn as_json(graph: &Graph, plan: &Plan) -> serde_json::Value {
             "reasons": reasons,
             "why": words,
             "resumes": resumes,
+            "warnings": entry.warnings.iter().map(told).collect::<Vec<_>>(),
             "memory_bytes": memory(graph, plan, id),
             "fingerprint": entry.fingerprint,
         })

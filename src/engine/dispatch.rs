@@ -263,7 +263,8 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
                 return Ok(Next::End(StageState::Cached));
             }
         }
-        Ok(Next::Work(Box::new(Task { id, assessment, reasons, forced })))
+        let warnings = plan.entry(id).warnings.clone();
+        Ok(Next::Work(Box::new(Task { id, assessment, reasons, forced, warnings })))
     }
 
     fn failed_input(&self, node: &Node) -> Option<NodeId> {

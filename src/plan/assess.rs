@@ -6,8 +6,9 @@ use super::PlanError;
 use super::graph::{Graph, Node, NodeId};
 use super::identity::{DataIdentities, fingerprint};
 use super::reason::{Current, Reason, reasons};
-use crate::data::DataError;
+use crate::data::{DataError, HalfSurvey, SplitSizes};
 use crate::fingerprint::Fingerprint;
+use crate::stages::{Outlook, Warning, warning};
 use crate::state::StageState;
 use crate::store::{Lookup, ObjectHash, Record, Store};
 
@@ -58,6 +59,8 @@ pub struct Entry {
     pub fingerprint: Option<Fingerprint>,
     /// What happens to it.
     pub verdict: Verdict,
+    /// What it asks for and probably does not mean; and what was noticed when its result was made.
+    pub warnings: Vec<Warning>,
 }
 
 impl Entry {
@@ -103,6 +106,8 @@ pub struct Assessment {
     pub inputs: BTreeMap<String, Vec<(String, ObjectHash)>>,
     /// The identity of its images.
     pub data: Option<Fingerprint>,
+    /// The files that these are read from, as they were hashed for it.
+    pub content: Option<HalfSurvey>,
 }
 
 /// What a data set that is not there is.
@@ -151,7 +156,8 @@ pub fn assess_with(
             Err(PlanError::Data(DataError::Missing { data, .. })) if missing == MissingData::Reason => {
                 let (set, command) = (data.set.name().to_owned(), data.fetch_command());
                 let reasons = vec![Reason::DataMissing { set, command }];
-                Entry { fingerprint: None, verdict: Verdict::Run { reasons, resumes: false } }
+                let verdict = Verdict::Run { reasons, resumes: false };
+                Entry { fingerprint: None, verdict, warnings: warnings_of(graph, node, None) }
             }
             entry => entry?,
         };
@@ -170,7 +176,14 @@ fn entry(
     plan: &Plan,
     forced: bool,
 ) -> Result<Entry, PlanError> {
-    let data = data.of(&graph.data[node.data], node.stage.stage.data_use())?;
+    let params = &graph.data[node.data];
+    let data_use = node.stage.stage.data_use();
+    let images = match data_use.reads() {
+        Some(_) => Some(params.split_sizes(&data.survey(params)?.train.classes)),
+        None => None,
+    };
+    let mut warnings = warnings_of(graph, node, images);
+    let data = data.of(params, data_use)?;
     let inputs = objects(node, |giver| plan.entry(giver).record());
     let mut givers = BTreeMap::new();
     let mut found = if forced { vec![Reason::Forced] } else { Vec::new() };
@@ -190,8 +203,9 @@ fn entry(
     if let Some(fingerprint) = fingerprint {
         match store.lookup(&fingerprint)? {
             Lookup::Present(record) if !forced => {
+                warnings.extend(warning::recorded(&record.metrics));
                 let verdict = Verdict::Cached(Box::new(record));
-                return Ok(Entry { fingerprint: Some(fingerprint), verdict });
+                return Ok(Entry { fingerprint: Some(fingerprint), verdict, warnings });
             }
             Lookup::Present(record) => last = Some(record),
             Lookup::Absent => {}
@@ -199,7 +213,7 @@ fn entry(
             Lookup::Damaged => missing = Some(Reason::RecordDamaged),
         }
     }
-    let current = Current { node, images: &graph.data[node.data], data, inputs: &inputs, givers: &givers };
+    let current = Current { node, images: params, data, inputs: &inputs, givers: &givers };
     let more = why(graph, store, pipeline, &current, missing, &found)?;
     if more == [Reason::NeverRun] {
         // That its inputs are new as well is no further reason.
@@ -210,7 +224,17 @@ fn entry(
         Some(fingerprint) => store.goes_on(&fingerprint, last.as_ref())?,
         None => false,
     };
-    Ok(Entry { fingerprint, verdict: Verdict::Run { reasons: found, resumes } })
+    Ok(Entry { fingerprint, verdict: Verdict::Run { reasons: found, resumes }, warnings })
+}
+
+/// The warnings of a node before it runs; `images` are the sizes of its training images, where the files are here.
+fn warnings_of(graph: &Graph, node: &Node, images: Option<SplitSizes>) -> Vec<Warning> {
+    let structure = |role: &str| {
+        let edge = node.inputs.iter().find(|edge| edge.role == role)?;
+        graph.node(edge.from).structure.clone()
+    };
+    let outlook = Outlook { inputs: &structure, data: &graph.data[node.data], images };
+    warning::warnings(&*node.stage.stage, &outlook)
 }
 
 /// The reasons that the last run of the same stage tells.
@@ -264,13 +288,18 @@ impl Assessment {
         records: &[Option<Record>],
         data: &mut DataIdentities,
     ) -> Result<Option<Self>, PlanError> {
-        let data = data.of(&graph.data[node.data], node.stage.stage.data_use())?;
+        let (params, data_use) = (&graph.data[node.data], node.stage.stage.data_use());
+        let content = match data_use.reads() {
+            Some(half) => Some(data.survey(params)?.half(half).clone()),
+            None => None,
+        };
+        let data = data.of(params, data_use)?;
         let inputs = objects(node, |giver| records[giver.0].as_ref());
         if inputs.len() < node.inputs.len() {
             return Ok(None);
         }
         let fingerprint = fingerprint(node, data, &inputs);
-        Ok(Some(Self { fingerprint, inputs, data }))
+        Ok(Some(Self { fingerprint, inputs, data, content }))
     }
 }
 

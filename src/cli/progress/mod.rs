@@ -32,8 +32,12 @@ pub struct Quiet;
 
 impl Reporter for Quiet {
     fn report(&mut self, event: &Stamped) {
-        if let Event::Warning { message } = &event.event {
-            tell!("{} {message}", paint(STALE, "warning:"));
+        match &event.event {
+            Event::Warning { message } => tell!("{} {message}", paint(STALE, "warning:")),
+            Event::StageWarned { stage, message, .. } => {
+                tell!("{} {stage}: {message}", paint(STALE, "warning:"));
+            }
+            _ => {}
         }
     }
 }

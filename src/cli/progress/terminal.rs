@@ -1,6 +1,6 @@
 //! Events for people: a bar for every running stage on a terminal, plain lines elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,8 @@ pub struct Terminal {
     sweep: bool,
     /// Swept keys whose last part alone says which they are.
     short: Vec<String>,
+    /// Warnings about stages that were told.
+    warned: BTreeSet<String>,
 }
 
 /// A stage that runs.
@@ -69,12 +71,26 @@ impl Terminal {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let bars = std::io::stderr().is_terminal() && !dumb;
         let bars = bars.then(MultiProgress::new);
-        Self { bars, to_stdout: false, running: BTreeMap::new(), sweep: false, short: Vec::new() }
+        Self {
+            bars,
+            to_stdout: false,
+            running: BTreeMap::new(),
+            sweep: false,
+            short: Vec::new(),
+            warned: BTreeSet::new(),
+        }
     }
 
     /// Lines on standard output, for somebody who looks from outside.
     pub fn on_stdout() -> Self {
-        Self { bars: None, to_stdout: true, running: BTreeMap::new(), sweep: false, short: Vec::new() }
+        Self {
+            bars: None,
+            to_stdout: true,
+            running: BTreeMap::new(),
+            sweep: false,
+            short: Vec::new(),
+            warned: BTreeSet::new(),
+        }
     }
 
     fn line(&self, text: &str) {
@@ -262,6 +278,13 @@ impl Reporter for Terminal {
                 self.line(&format!("{} {ended}/{points} {point}", paint(style, format!("point {status}"))));
             }
             Event::Warning { message } => self.line(&format!("  {} {message}", paint(STALE, "warning:"))),
+            Event::StageWarned { stage, message, .. } => {
+                // The points of a sweep share most of their warnings: each is worth one line.
+                let words = format!("{stage}: {message}");
+                if self.warned.insert(words.clone()) {
+                    self.line(&format!("  {} {words}", paint(STALE, "warning:")));
+                }
+            }
             Event::StageInterrupted { .. } => self.ended(&name),
             Event::RunFinished { .. } => {
                 let names: Vec<String> = self.running.keys().cloned().collect();
