@@ -120,6 +120,7 @@ pub fn main() -> ExitCode {
         return completions::answer(arguments);
     }
     output::install_error_hook();
+    output::agree_on_colours();
     let command = match parse::command_line() {
         Ok(line) => line.command,
         Err(code) => return code,

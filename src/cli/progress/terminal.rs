@@ -229,6 +229,10 @@ impl Terminal {
     }
 }
 
+fn tries(left: u32) -> String {
+    if left == 1 { "1 more try".to_owned() } else { format!("{left} more tries") }
+}
+
 /// Columns of the terminal.
 fn columns() -> u16 {
     Term::stderr().size_checked().map_or(COLUMNS, |(_, columns)| columns)
@@ -359,7 +363,7 @@ impl Reporter for Terminal {
                 self.line(&format!("  {told} {}{why}", paint(BAD, "failed")));
             }
             Event::StageRetried { left, pause, .. } => {
-                let words = format!("tries again in {} ({left} more tries after that)", seconds(*pause));
+                let words = format!("tries again in {} ({} after that)", seconds(*pause), tries(*left));
                 self.line(&format!("  {told} {}", paint(STALE, words)));
             }
             Event::StageSkipped { reason, .. } => {
