@@ -81,7 +81,8 @@ fn the_pipeline_may_stand_behind_the_cursor() {
     let study = study();
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("runner"));
     command.current_dir(study.path());
-    let output = command.args(["__complete", "words", "2", "run", "--set", "ini", "p.toml"]).output().unwrap();
+    let output =
+        command.args(["__complete", "words", "2", "run", "--set", "ini", "p.toml"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "partial\ninit.\n");
 }
 
@@ -105,7 +106,12 @@ fn whatever_is_wrong_a_completion_says_nothing_and_is_quick() {
         offered(study.path(), words);
     }
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
-    for odd in [&["__complete"][..], &["__complete", "words"], &["__complete", "words", "9"], &["__complete", "zsh", "x"]] {
+    for odd in [
+        &["__complete"][..],
+        &["__complete", "words"],
+        &["__complete", "words", "9"],
+        &["__complete", "zsh", "x"],
+    ] {
         let output = Command::new(assert_cmd::cargo::cargo_bin!("runner")).args(odd).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{odd:?}");
     }

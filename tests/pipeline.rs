@@ -545,12 +545,12 @@ fn mistakes_of_newcomers_in_a_file_name_the_place_and_the_way_out() {
         ("a data set that is nearly one", at_the_top("[data]\nset = \"CIFAR-10\"")),
         ("validation in percent", at_the_top("[data]\nvalidation = 10")),
         ("an input without its role", SMALL.replace("inputs.network = \"prune\"", "inputs = \"prune\"")),
-        ("an input in the singular", SMALL.replace("inputs.network = \"prune\"", "input.network = \"prune\"")),
-        ("an input that is missing", SMALL.replace("inputs.network = \"prune\"", "")),
         (
-            "an input by its kind",
-            SMALL.replace("kind = \"prune\"", "kind = \"prune\"\nname = \"slim\""),
+            "an input in the singular",
+            SMALL.replace("inputs.network = \"prune\"", "input.network = \"prune\""),
         ),
+        ("an input that is missing", SMALL.replace("inputs.network = \"prune\"", "")),
+        ("an input by its kind", SMALL.replace("kind = \"prune\"", "kind = \"prune\"\nname = \"slim\"")),
         ("a name with blanks", SMALL.replace("kind = \"init\"", "kind = \"init\"\nname = \"My Net\"")),
         ("a timeout as a number", retrain("timeout = 90")),
         ("JSON", "{\"stage\": []}".to_owned()),
@@ -596,7 +596,8 @@ fn mistakes_of_newcomers_on_the_command_line_name_the_way_out() {
         "cache.remote=x",
         "name=x",
     ];
-    let over = ["lr=0.1,0.2", "retrain.lr=0.1,0.2", "threshold-search.flops_ratio=0.1..0.9", "seed=1..3 step"];
+    let over =
+        ["lr=0.1,0.2", "retrain.lr=0.1,0.2", "threshold-search.flops_ratio=0.1..0.9", "seed=1..3 step"];
     let set = set.iter().map(|text| (*text, told(SMALL, &[text], &[])));
     let over = over.iter().map(|text| (*text, told(SMALL, &[], &[text])));
     let found: Vec<(&str, String)> = set.chain(over).collect();
@@ -649,8 +650,14 @@ fn negative_zero_and_the_rest_of_an_addition_change_neither_label_nor_work() {
     assert_eq!(over("-0.0..0.1 step 0.1"), over("0,0.1"));
     assert_eq!(over("0.30000000000000004"), over("0.3"));
     assert_eq!(over("0.30000000000000004").1, [format!("{key}=0.3")]);
-    assert_eq!(work(&["retrain.optimizer.weight_decay=-0.0"], &[]), work(&["retrain.optimizer.weight_decay=0"], &[]));
-    assert_eq!(over("1e-4..4e-4 step 1e-4").1, ["0.0001", "0.0002", "0.0003", "0.0004"].map(|n| format!("{key}={n}")));
+    assert_eq!(
+        work(&["retrain.optimizer.weight_decay=-0.0"], &[]),
+        work(&["retrain.optimizer.weight_decay=0"], &[])
+    );
+    assert_eq!(
+        over("1e-4..4e-4 step 1e-4").1,
+        ["0.0001", "0.0002", "0.0003", "0.0004"].map(|n| format!("{key}={n}"))
+    );
     let twice = told(SMALL, &[], &[&format!("{key}=0.0,-0.0")]);
     assert!(twice.contains("twice"), "{twice}");
 }

@@ -112,7 +112,8 @@ fn a_plan_of_a_sweep_groups_reasons_estimates_the_time_and_fails_where_something
     // Twice the epochs: about twice the time of one of them.
     let json = runner(folder.path(), "c", &["plan", "p.toml", "--set", "retrain.epochs=2", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&{ json }.output().unwrap().stdout).unwrap();
-    let stage = |name: &str| json["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == name).unwrap();
+    let stage =
+        |name: &str| json["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == name).unwrap();
     let estimate = &stage("retrain")["estimate"];
     let took = binary::records(folder.path(), "c")["retrain"]["provenance"]["seconds"].as_f64().unwrap();
     let (low, high) = (estimate["low"].as_f64().unwrap(), estimate["high"].as_f64().unwrap());

@@ -150,7 +150,10 @@ mod tests {
             seconds: Some(4321.0),
             figure: "accuracy 91.25% (best), 90.75% (last)".to_owned(),
         };
-        let changed = ["optimizer.weight_decay changed 0.0001 -> 0.0005", "schedule.milestones changed [0.5,0.75] -> [0.9]"];
+        let changed = [
+            "optimizer.weight_decay changed 0.0001 -> 0.0005",
+            "schedule.milestones changed [0.5,0.75] -> [0.9]",
+        ];
         let found = [
             stage("init", Standing::Cached),
             stage("threshold-search", Standing::Stale { reasons: changed.map(str::to_owned).to_vec() }),

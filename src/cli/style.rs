@@ -276,13 +276,20 @@ mod tests {
 
     #[test]
     fn lines_break_between_words_and_hang() {
-        let pieces = [(STAGE, "  retrain"), (Style::new(), ", 9 times: optimizer.weight_decay changed 0.0001 -> 0.0005"), (FAINT, "  (seed=1)")];
+        let pieces = [
+            (STAGE, "  retrain"),
+            (Style::new(), ", 9 times: optimizer.weight_decay changed 0.0001 -> 0.0005"),
+            (FAINT, "  (seed=1)"),
+        ];
         for width in [40, 60, 80] {
             let text = anstream::adapter::strip_str(&wrapped(&pieces, 4, width)).to_string();
             assert!(text.lines().all(|line| line.len() <= width), "{text}");
             assert!(text.lines().skip(1).all(|line| line.starts_with("    ") && !line.starts_with("     ")));
             let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-            assert_eq!(words(&text), words("retrain, 9 times: optimizer.weight_decay changed 0.0001 -> 0.0005 (seed=1)"));
+            assert_eq!(
+                words(&text),
+                words("retrain, 9 times: optimizer.weight_decay changed 0.0001 -> 0.0005 (seed=1)")
+            );
         }
         assert_eq!(wrapped(&[(Style::new(), "abc  bcdefghij k")], 2, 6), "abc\n  bcdefghij\n  k");
     }

@@ -287,7 +287,8 @@ impl<'a> Executor<'a> {
         let (assessment, store) = (&task.assessment, self.run.store);
         let fingerprint = assessment.fingerprint;
         let limits = self.limits(node);
-        let mut host = StageHost::new(store, teller, limits, lock, &node.name, self.saved_for(node, assessment));
+        let mut host =
+            StageHost::new(store, teller, limits, lock, &node.name, self.saved_for(node, assessment));
         let outcome = match self.run_stage(node, task, inputs.clone(), &mut host) {
             // A state that is whole, and yet not one that this stage can go on from.
             Err(StageError::Train(TrainError::State(why))) if host.begin_anew(&format!("({why})"))? => {

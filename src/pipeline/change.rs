@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::catalog::Catalog;
 use super::check::Checker;
 use super::error::{Mistake, PipelineError, Place, Source};
 use super::file::Pipeline;
 use super::inputs::{self, INPUTS, InputRef};
-use super::catalog::Catalog;
 use super::stages::{Known, StageDecl};
 use super::suggest::{self, meant, nearest};
 use crate::shown::{beginning, without_passwords};
@@ -158,9 +158,11 @@ pub fn no_stage<'a>(
         return meant(of_kind);
     }
     let data = suggest::ending(&catalog.data, name).into_iter().map(|key| format!("data.{key}"));
-    let own = stages.iter().filter_map(|stage| Some((stage, catalog.kind(&stage.kind)?))).flat_map(|(stage, kind)| {
-        suggest::ending(&kind.parameters, name).into_iter().map(|key| format!("{}.{key}", stage.name))
-    });
+    let own = stages.iter().filter_map(|stage| Some((stage, catalog.kind(&stage.kind)?))).flat_map(
+        |(stage, kind)| {
+            suggest::ending(&kind.parameters, name).into_iter().map(|key| format!("{}.{key}", stage.name))
+        },
+    );
     let full: Vec<String> = own.chain(data).collect();
     if full.is_empty() { nearest(name, known) } else { meant(full) }
 }

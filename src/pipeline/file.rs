@@ -196,7 +196,10 @@ fn at_the_top(name: &str, catalog: &Catalog) -> String {
     let owners: Vec<(&str, String)> = owners.collect();
     if let Some((_, key)) = owners.first() {
         let kinds: Vec<&str> = owners.iter().map(|(kind, _)| *kind).collect();
-        return format!("it is a key of a stage: write `{key} = ...` below the `kind` of {}", kinds.join(", "));
+        return format!(
+            "it is a key of a stage: write `{key} = ...` below the `kind` of {}",
+            kinds.join(", ")
+        );
     }
     suggest::key(name, &catalog.top, &TABLES, "")
 }
@@ -219,7 +222,11 @@ fn section(
             let strays: Vec<_> = strays.map(|(key, _)| (key.get_ref().as_ref(), key.span())).collect();
             for (key, span) in &strays {
                 let words = format!("`{key}` is no key of `[{name}]`");
-                checker.mistake(span.clone(), words, "write it at the top of the file, above the first `[...]`");
+                checker.mistake(
+                    span.clone(),
+                    words,
+                    "write it at the top of the file, above the first `[...]`",
+                );
             }
             let skip: Vec<&str> = strays.iter().map(|(key, _)| *key).collect();
             let values = checker.table("", table, schema, &skip);

@@ -4,8 +4,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::catalog::{InputRole, KindSchema};
-use super::suggest::{meant, nearest};
 use super::check::Checker;
+use super::suggest::{meant, nearest};
 
 /// A reference to outputs of another stage.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -217,7 +217,9 @@ fn body(head: &Head<'_>, heads: &[Head<'_>], broken: &BTreeSet<String>, checker:
             let role = kind.inputs.first();
             let given = role.and_then(|role| candidates(role.artifact, name, heads).into_iter().next_back());
             let help = match role {
-                Some(role) => format!("write `inputs.{} = {}`", role.role, given.as_deref().unwrap_or("\"STAGE\"")),
+                Some(role) => {
+                    format!("write `inputs.{} = {}`", role.role, given.as_deref().unwrap_or("\"STAGE\""))
+                }
                 None => format!("`{}` takes no inputs: leave the key out", kind.name),
             };
             checker.mistake(value.span(), words, help);
@@ -244,7 +246,10 @@ fn body(head: &Head<'_>, heads: &[Head<'_>], broken: &BTreeSet<String>, checker:
             let given = candidates(input.artifact, name, heads);
             let help = match given.as_slice() {
                 [] => {
-                    format!("add a stage that gives `{}`, and `inputs.{} = \"STAGE\"` here", input.artifact, input.role)
+                    format!(
+                        "add a stage that gives `{}`, and `inputs.{} = \"STAGE\"` here",
+                        input.artifact, input.role
+                    )
                 }
                 [one] => format!("add `inputs.{} = {one}`", input.role),
                 many => format!("add `inputs.{} = \"STAGE\"`, with one of {}", input.role, many.join(", ")),

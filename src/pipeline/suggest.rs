@@ -92,7 +92,8 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Stri
 
 fn listed(known: &[&str]) -> String {
     let more = known.len().saturating_sub(LISTED);
-    let words = known.iter().take(LISTED).map(|name| beginning(name, REPEATED)).collect::<Vec<_>>().join(", ");
+    let words =
+        known.iter().take(LISTED).map(|name| beginning(name, REPEATED)).collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{words} and {more} more") } else { words }
 }
 
@@ -189,7 +190,9 @@ pub fn value(key: &str, found: &DeValue<'_>, schema: &Value) -> String {
             }
         }
         ("object", _) => format!("write `{key}.KEY = VALUE`; its keys are: {}", keys(schema).join(", ")),
-        ("array", DeValue::Integer(_) | DeValue::Float(_)) => "write one value in brackets: [VALUE]".to_owned(),
+        ("array", DeValue::Integer(_) | DeValue::Float(_)) => {
+            "write one value in brackets: [VALUE]".to_owned()
+        }
         ("integer" | "number", DeValue::String(text)) => number_in(text, schema),
         ("integer" | "number", DeValue::Integer(digits)) => {
             share(i128::from_str_radix(digits.as_str(), digits.radix()).ok().map(|n| n as f64), schema)
@@ -226,7 +229,11 @@ pub fn number_in(text: &str, schema: &Value) -> String {
         return if fits(share) { format!("did you mean {share}?") } else { String::new() };
     }
     if let Ok(number) = text.parse::<f64>() {
-        return if fits(number) { format!("write it without quotes: {text}") } else { share(Some(number), schema) };
+        return if fits(number) {
+            format!("write it without quotes: {text}")
+        } else {
+            share(Some(number), schema)
+        };
     }
     if let Some(number) = text.replacen(',', ".", 1).parse::<f64>().ok().filter(|number| fits(*number)) {
         if number.fract() != 0.0 {
@@ -248,9 +255,12 @@ pub fn number_in(text: &str, schema: &Value) -> String {
 fn share(number: Option<f64>, schema: &Value) -> String {
     let most = schema["maximum"].as_f64().filter(|most| *most <= 1.0);
     // 1.5 is a share that is too large rather than one and a half percent.
-    let is_percent = |number: &f64| most.is_some() && *number > 1.0 && (number.fract() == 0.0 || *number >= 10.0);
+    let is_percent =
+        |number: &f64| most.is_some() && *number > 1.0 && (number.fract() == 0.0 || *number >= 10.0);
     let share = number.filter(is_percent).map(|number| rounded(number / 100.0));
-    share.filter(|share| within(*share, schema)).map_or(String::new(), |share| format!("did you mean {share}?"))
+    share
+        .filter(|share| within(*share, schema))
+        .map_or(String::new(), |share| format!("did you mean {share}?"))
 }
 
 /// An integer that was written with a fraction or an exponent.

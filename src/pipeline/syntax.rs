@@ -13,7 +13,8 @@ pub fn help(text: &str, at: usize, message: &str) -> String {
     }
     let first = text.trim_start();
     if first.starts_with('{') || first.starts_with("---") || first.starts_with('<') {
-        return "a pipeline is a TOML file: `key = value` in each line, `[[stage]]` above each stage".to_owned();
+        return "a pipeline is a TOML file: `key = value` in each line, `[[stage]]` above each stage"
+            .to_owned();
     }
     if line.contains(['“', '”', '‘', '’', '„']) {
         return "write plain quotes: \"...\"".to_owned();
@@ -49,7 +50,8 @@ pub fn help(text: &str, at: usize, message: &str) -> String {
         _ if value.ends_with('.') && value.parse::<f64>().is_ok() => format!("write {value}0"),
         _ if value.ends_with('%') => {
             let number = value.trim_end_matches('%').trim().parse::<f64>();
-            number.map_or(String::new(), |number| format!("write {}", super::suggest::rounded(number / 100.0)))
+            number
+                .map_or(String::new(), |number| format!("write {}", super::suggest::rounded(number / 100.0)))
         }
         _ if is_bare(value) => format!("write it in quotes: {}", quoted(value)),
         _ if value.matches('"').count() % 2 == 1 => "close the quotes: \"".to_owned(),
@@ -70,7 +72,10 @@ fn is_bare(value: &str) -> bool {
 }
 
 fn quoted(value: &str) -> String {
-    if value.parse::<f64>().is_ok() || ["true", "false"].contains(&value) || value.starts_with(['"', '\'', '[']) {
+    if value.parse::<f64>().is_ok()
+        || ["true", "false"].contains(&value)
+        || value.starts_with(['"', '\'', '['])
+    {
         return value.to_owned();
     }
     format!("\"{value}\"")

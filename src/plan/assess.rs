@@ -306,7 +306,8 @@ impl Assessment {
 
     /// The node as it is now, to be remembered: later plans compare themselves with it.
     pub fn last_run(&self, graph: &Graph, node: &Node) -> LastRun {
-        let objects = |artifacts: &[(String, ObjectHash)]| artifacts.iter().map(|(_, object)| *object).collect();
+        let objects =
+            |artifacts: &[(String, ObjectHash)]| artifacts.iter().map(|(_, object)| *object).collect();
         LastRun {
             fingerprint: self.fingerprint,
             kind: node.stage.kind.name.to_owned(),

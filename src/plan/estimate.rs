@@ -275,8 +275,11 @@ fn cost(makers: &HashMap<ObjectHash, &Experience>, object: &ObjectHash, depth: u
 fn passed(done: &Experience, cost: Option<Cost>, data: &DataParams) -> Option<f64> {
     let kind = stages::kind(&done.kind)?;
     let Value::Object(parameters) = &done.provenance.parameters else { return None };
-    let written: Map<String, Value> =
-        parameters.iter().filter(|(_, value)| !value.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
+    let written: Map<String, Value> = parameters
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
     let stage = (kind.parse)(written).ok()?;
     stage.stage.images(cost.map_or(1.0, Cost::share), data)
 }

@@ -24,8 +24,8 @@
 //! a fingerprint on purpose; the record's provenance says where a result was made.
 
 mod assess;
-mod graph;
 mod estimate;
+mod graph;
 mod identity;
 mod reason;
 mod saved;

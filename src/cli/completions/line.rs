@@ -32,7 +32,8 @@ impl<'a> Line<'a> {
         } else if word == "--" && !self.no_options {
             self.no_options = true;
         } else if let Some(long) = word.strip_prefix("--").filter(|_| !self.no_options) {
-            let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
+            let (name, value) =
+                long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
             self.option(self.long(name), value);
         } else if word.len() > 1 && word.starts_with('-') && !self.no_options {
             let letter = word.chars().nth(1).unwrap_or_default();
@@ -66,7 +67,10 @@ impl<'a> Line<'a> {
         let places: Vec<&Arg> = self.command.get_positionals().collect();
         places.get(self.places).copied().or_else(|| {
             let many = |arg: &&Arg| arg.get_num_args().is_some_and(|count| count.max_values() > 1);
-            places.last().copied().filter(|last| many(last) || last.get_action().takes_values() && is_list(last))
+            places
+                .last()
+                .copied()
+                .filter(|last| many(last) || last.get_action().takes_values() && is_list(last))
         })
     }
 

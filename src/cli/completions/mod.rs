@@ -110,7 +110,8 @@ fn offered(words: &[String], at: usize) -> (Ending, Vec<String>) {
     found.sort();
     found.dedup();
     let partial = found.iter().all(|text| text.ends_with(['=', '.', '/']));
-    let ending = if ending == Ending::Word && partial && !found.is_empty() { Ending::Partial } else { ending };
+    let ending =
+        if ending == Ending::Word && partial && !found.is_empty() { Ending::Partial } else { ending };
     (ending, found)
 }
 

@@ -26,7 +26,8 @@ pub struct Given {
 impl Given {
     /// Of the words before the cursor.
     pub fn of(line: &Line<'_>) -> Self {
-        let last = |id: &str| line.given.iter().rev().find(|(arg, _)| arg.get_id() == id).map(|(_, word)| word);
+        let last =
+            |id: &str| line.given.iter().rev().find(|(arg, _)| arg.get_id() == id).map(|(_, word)| word);
         let mut given = Self { pipeline: None, cache: last("cache").map(PathBuf::from) };
         given.look_ahead(&line.given.iter().map(|(_, word)| word.clone()).collect::<Vec<_>>());
         given
@@ -43,7 +44,8 @@ impl Given {
     }
 
     fn store(&self) -> Option<Store> {
-        let from_environment = || std::env::var_os("RUNNER_CACHE").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let from_environment =
+            || std::env::var_os("RUNNER_CACHE").filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let folder = self.cache.clone().or_else(from_environment).unwrap_or_else(|| PathBuf::from("cache"));
         Store::open(&folder).ok()
     }
@@ -55,7 +57,8 @@ fn is_pipeline(path: &Path) -> bool {
 
 /// What the value of an argument may be, of which `current` is there.
 pub fn of(arg: &Arg, command: &str, current: &str, given: &Given) -> (Ending, Vec<String>) {
-    let choices: Vec<String> = arg.get_possible_values().iter().map(|choice| choice.get_name().to_owned()).collect();
+    let choices: Vec<String> =
+        arg.get_possible_values().iter().map(|choice| choice.get_name().to_owned()).collect();
     if !choices.is_empty() {
         let done = match arg.get_value_delimiter() {
             Some(delimiter) => current.rfind(delimiter).map_or("", |at| &current[..=at]),
@@ -67,7 +70,9 @@ pub fn of(arg: &Arg, command: &str, current: &str, given: &Given) -> (Ending, Ve
     match (arg.get_id().as_str(), command) {
         ("set", _) => plain(settings(current, given, false)),
         ("over", _) => plain(settings(current, given, true)),
-        ("only" | "until" | "force" | "stage", _) if arg.get_action().takes_values() => plain(stage_names(given)),
+        ("only" | "until" | "force" | "stage", _) if arg.get_action().takes_values() => {
+            plain(stage_names(given))
+        }
         ("baseline", _) => plain(stage_names(given).into_iter().chain(axes(given)).collect()),
         ("group_by", _) => plain(axes(given)),
         ("metric" | "sort" | "best", _) => plain(Metric::ALL.map(|metric| metric.name().to_owned()).to_vec()),
@@ -79,7 +84,11 @@ pub fn of(arg: &Arg, command: &str, current: &str, given: &Given) -> (Ending, Ve
         ("what", _) => {
             let runs: Vec<String> = runs(given).into_iter().filter(|id| id.starts_with(current)).collect();
             let files = files(current, is_pipeline);
-            if current.is_empty() || runs.is_empty() { (Ending::File, files) } else { plain([runs, files].concat()) }
+            if current.is_empty() || runs.is_empty() {
+                (Ending::File, files)
+            } else {
+                plain([runs, files].concat())
+            }
         }
         ("pipeline" | "target" | "keep", _) => (Ending::File, files(current, is_pipeline)),
         (_, _) if takes_path(arg) => (Ending::File, files(current, |_| true)),
@@ -105,7 +114,9 @@ fn axes(given: &Given) -> Vec<String> {
 }
 
 fn stage_names(given: &Given) -> Vec<String> {
-    given.pipeline().map_or_else(Vec::new, |pipeline| pipeline.stages.into_iter().map(|stage| stage.name).collect())
+    given
+        .pipeline()
+        .map_or_else(Vec::new, |pipeline| pipeline.stages.into_iter().map(|stage| stage.name).collect())
 }
 
 /// Keys of `--set` and `--over`, and behind the `=` the words that a key may be.

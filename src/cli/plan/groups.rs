@@ -48,10 +48,12 @@ fn groups<'a>(graph: &'a Graph, plan: &Plan) -> Vec<Group<'a>> {
 pub(super) fn lines(graph: &Graph, plan: &Plan, width: usize) -> String {
     let groups = groups(graph, plan);
     let mut text = String::new();
-    let runs: Vec<&Group<'_>> = groups.iter().filter(|group| matches!(group.fate, Fate::Run { .. })).collect();
+    let runs: Vec<&Group<'_>> =
+        groups.iter().filter(|group| matches!(group.fate, Fate::Run { .. })).collect();
     for group in runs.iter().take(LISTED) {
         let Fate::Run { why, resumes } = &group.fate else { continue };
-        let goes_on = if group.nodes.len() == 1 { "goes on from a saved state" } else { "go on from saved states" };
+        let goes_on =
+            if group.nodes.len() == 1 { "goes on from a saved state" } else { "go on from saved states" };
         let resumes = if *resumes { format!("; {goes_on}") } else { String::new() };
         let pieces = [
             (STAGE, format!("  {}", group.name)),
@@ -63,7 +65,8 @@ pub(super) fn lines(graph: &Graph, plan: &Plan, width: usize) -> String {
         text.push('\n');
     }
     if let Some(more) = runs.len().checked_sub(LISTED).filter(|more| *more > 0) {
-        let words = format!("  and {} with other reasons; --json lists every stage", plural(more, "more group"));
+        let words =
+            format!("  and {} with other reasons; --json lists every stage", plural(more, "more group"));
         text += &wrapped(&[(FAINT, &words)], 4, width);
         text.push('\n');
     }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::FAILURE;
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
-use super::style::{FAINT, REUSED, STAGE, STALE, paint, folded, width, wrapped};
+use super::style::{FAINT, REUSED, STAGE, STALE, folded, paint, width, wrapped};
 use crate::engine::memory;
 use crate::plan::{Entry, Estimates, Graph, Node, NodeId, Plan, Verdict};
 use crate::report::format::{bytes, plural};
@@ -98,7 +98,10 @@ fn text(name: &str, graph: &Graph, plan: &Plan, estimates: &Estimates, width: us
     if let Some((needed, name)) = largest.max_by_key(|(needed, _)| *needed).filter(|(needed, _)| *needed > 0)
     {
         let all = bytes(needed + memory::shared(graph));
-        remark(&format!("memory: about {all} on a CPU, in {name}; of it {} for the stage itself", bytes(needed)));
+        remark(&format!(
+            "memory: about {all} on a CPU, in {name}; of it {} for the stage itself",
+            bytes(needed)
+        ));
     }
     text
 }

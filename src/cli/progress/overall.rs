@@ -176,7 +176,8 @@ mod tests {
     fn time_left_is_what_is_expected_corrected_by_how_it_went() {
         let start = Instant::now();
         let after = |seconds: u64| start + Duration::from_secs(seconds);
-        let stages = [expected("a", "x=1", Some(60.0)), expected("a", "x=2", Some(60.0)), expected("b", "", None)];
+        let stages =
+            [expected("a", "x=1", Some(60.0)), expected("a", "x=2", Some(60.0)), expected("b", "", None)];
         let mut overall = Overall::new(&stages);
         overall.run_begins(2, 1);
         // Nobody knows how long b takes.

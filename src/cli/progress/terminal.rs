@@ -83,7 +83,11 @@ impl Terminal {
     pub fn on_stderr(expected: &[Expected]) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let bars = std::io::stderr().is_terminal() && !dumb;
-        Self { bars: bars.then(MultiProgress::new), overall: Overall::new(expected), ..Self::on_stdout(false) }
+        Self {
+            bars: bars.then(MultiProgress::new),
+            overall: Overall::new(expected),
+            ..Self::on_stdout(false)
+        }
     }
 
     /// Lines on standard output, for somebody who looks from outside.
@@ -242,9 +246,7 @@ fn columns() -> u16 {
 fn fitting(name: &str, progress: &Progress, left: Option<&str>, width: u16) -> (String, String) {
     let columns = usize::from(width);
     let name = console::truncate_str(name, (columns / 2).max(TIGHT), "…").into_owned();
-    let fits = |words: &String| {
-        columns_of(&name) + columns_of(words) + BLANKS <= columns
-    };
+    let fits = |words: &String| columns_of(&name) + columns_of(words) + BLANKS <= columns;
     let long = words(progress, left, width);
     let middle = || words(progress, left, NARROW - 1);
     let short = || {
@@ -317,7 +319,8 @@ impl Reporter for Terminal {
                 let jobs = if *jobs > 1 { format!("{jobs} jobs, ") } else { String::new() };
                 let (stages, threads) = (plural(*stages, "stage"), plural(*threads, "thread"));
                 let left = self.overall.left(Instant::now()).filter(|left| !left.is_zero());
-                let time = left.map_or(String::new(), |left| format!(", about {}", rough(left.as_secs_f64())));
+                let time =
+                    left.map_or(String::new(), |left| format!(", about {}", rough(left.as_secs_f64())));
                 self.line(&format!(
                     "{pipeline}: {points}{stages}, {to_run} to run{time} ({jobs}{device}, {threads})"
                 ));
@@ -374,10 +377,21 @@ impl Reporter for Terminal {
                 let point = self.point(&event.point);
                 // On a terminal the bar says it.
                 let is_last = ended == points;
-                let whole = if self.bars.is_some() || is_last { String::new() } else { self.overall.words(Instant::now()) };
-                let whole = if self.overall.is_worth_telling() && !whole.is_empty() { paint(FAINT, format!("  ({whole})")) } else { String::new() };
+                let whole = if self.bars.is_some() || is_last {
+                    String::new()
+                } else {
+                    self.overall.words(Instant::now())
+                };
+                let whole = if self.overall.is_worth_telling() && !whole.is_empty() {
+                    paint(FAINT, format!("  ({whole})"))
+                } else {
+                    String::new()
+                };
                 self.told = Instant::now();
-                self.line(&format!("{} {ended}/{points} {point}{whole}", paint(style, format!("point {status}"))));
+                self.line(&format!(
+                    "{} {ended}/{points} {point}{whole}",
+                    paint(style, format!("point {status}"))
+                ));
             }
             Event::Warning { message } => self.line(&format!("  {} {message}", paint(STALE, "warning:"))),
             Event::StageWarned { stage, message, .. } => {
@@ -420,7 +434,8 @@ mod tests {
             lr: 0.1,
         };
         for width in [40, 60, 80, 120] {
-            let long = "retrain threshold-search.flops_ratio=0.30 retrain.optimizer.weight_decay=0.0005 seed=1";
+            let long =
+                "retrain threshold-search.flops_ratio=0.30 retrain.optimizer.weight_decay=0.0005 seed=1";
             for name in ["eval", long] {
                 let (name, words) = fitting(name, &progress, Some("3 h 12 min"), width);
                 assert!(2 + name.chars().count() + 2 + words.len() <= usize::from(width), "{name}  {words}");

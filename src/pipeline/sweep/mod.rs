@@ -70,13 +70,24 @@ impl Pipeline {
             mistakes.extend(found);
             for key in axis.keys() {
                 let (first, help) = if let Some(first) = swept.insert(key.clone(), text) {
-                    (format!("--over {}", change::repeated(first)), "write all values of a key in one --over".to_owned())
+                    (
+                        format!("--over {}", change::repeated(first)),
+                        "write all values of a key in one --over".to_owned(),
+                    )
                 } else if let Some(pin) = self.pins.iter().find(|pin| pin.key == key) {
-                    (format!("--set {}", change::repeated(&pin.text)), format!("keep one of them: --set for one value of `{key}`, --over for several"))
+                    (
+                        format!("--set {}", change::repeated(&pin.text)),
+                        format!("keep one of them: --set for one value of `{key}`, --over for several"),
+                    )
                 } else {
                     continue;
                 };
-                return Err(PipelineError::Contradiction { first, second: format!("--over {}", change::repeated(text)), key, help });
+                return Err(PipelineError::Contradiction {
+                    first,
+                    second: format!("--over {}", change::repeated(text)),
+                    key,
+                    help,
+                });
             }
             let many = more.iter().fold(axis.choices.len(), |n, axis| n.saturating_mul(axis.choices.len()));
             if many > POINTS {

@@ -56,7 +56,10 @@ fn expand(value: &str) -> Result<Vec<String>, String> {
         Some(text) => Decimal::parse(text).ok_or_else(|| format!("the step {text} is no decimal number"))?,
         None if first.places + last.places == 0 => Decimal { digits: 1, places: 0 },
         None => {
-            return Err(format!("the range {range} needs a step, such as `{range} step {}`", tenth(&first, &last)));
+            return Err(format!(
+                "the range {range} needs a step, such as `{range} step {}`",
+                tenth(&first, &last)
+            ));
         }
     };
     if step.digits <= 0 {
@@ -182,7 +185,9 @@ mod tests {
         for text in ["0", "12", "-3", "0.05", "-0.5", "10.00"] {
             assert_eq!(Decimal::parse(text).unwrap().to_string(), text);
         }
-        for (text, decimal) in [("1e3", "1000"), ("2.5e-3", "0.0025"), ("+1", "1"), ("-1E-2", "-0.01"), ("1.50e1", "15.0")] {
+        for (text, decimal) in
+            [("1e3", "1000"), ("2.5e-3", "0.0025"), ("+1", "1"), ("-1E-2", "-0.01"), ("1.50e1", "15.0")]
+        {
             assert_eq!(Decimal::parse(text).unwrap().to_string(), decimal);
         }
         for text in ["", "-", ".5", "1.", "e3", "1e", "1e99", "1e3e3", "0x1", "1_0", "--1"] {

@@ -8,9 +8,9 @@ use super::axis::{Axis, Choice};
 use super::{Sweep, range};
 use crate::pipeline::catalog::{Catalog, KindSchema};
 use crate::pipeline::change::Setting;
+use crate::pipeline::change::no_stage;
 use crate::pipeline::check::Checker;
 use crate::pipeline::inputs::{self, INPUTS};
-use crate::pipeline::change::no_stage;
 use crate::pipeline::stages::{Declared, Known};
 use crate::pipeline::suggest::{self, nearest};
 
@@ -155,7 +155,12 @@ impl Reader<'_> {
                         let names = self.stages.stages.iter().map(|stage| stage.name.as_str());
                         let help = match target.contains('.') {
                             true => "write the key without quotes: STAGE.KEY = [A, B]".to_owned(),
-                            false => no_stage(&target, &self.stages.stages, self.catalog, names.chain(["data", "seed"])),
+                            false => no_stage(
+                                &target,
+                                &self.stages.stages,
+                                self.catalog,
+                                names.chain(["data", "seed"]),
+                            ),
                         };
                         let words = format!("`{target}` is no stage, and neither `data` nor `seed`");
                         self.checker.mistake(key.span(), words, help);
