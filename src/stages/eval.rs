@@ -83,6 +83,10 @@ impl Stage for Eval {
         evaluation_bytes(network, self.batch_size, self.conv)
     }
 
+    fn images(&self, _share: f64, data: &DataParams) -> Option<f64> {
+        Some(data.images()[1] as f64)
+    }
+
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
         let mut networks = Map::new();
         let artifacts = job.inputs.all("network").to_vec();
