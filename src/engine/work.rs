@@ -284,10 +284,10 @@ impl<'a> Executor<'a> {
         let fingerprint = assessment.fingerprint;
         let limits = self.limits(node);
         let mut host = StageHost::new(store, teller, limits, lock, fingerprint, &node.name);
-        let outcome = match self.run_stage(node, inputs.clone(), &mut host) {
+        let outcome = match self.run_stage(node, inputs, &mut host) {
             // A state that is whole, and yet not one that this stage can go on from.
             Err(StageError::Train(TrainError::State(why))) if host.begin_anew(&format!("({why})"))? => {
-                self.run_stage(node, inputs, &mut host)
+                self.run_stage(node, self.inputs(node, task)?, &mut host)
             }
             outcome => outcome,
         };

@@ -137,9 +137,9 @@ pub trait Stage: fmt::Debug + Send + Sync {
     }
 
     /// Bytes of memory that it takes at its peak on the CPU, beside the program and the data set; `network` is the largest
-    /// that it takes or makes. By default a few copies of it.
+    /// that it takes or makes. By default three copies of it: bytes that are read, values, bytes that are written.
     fn memory(&self, network: &NetworkSpec, _data: &DataParams) -> u64 {
-        4 * 4 * network.parameters()
+        3 * 4 * network.parameters()
     }
 
     /// Runs the stage. The same job gives the same bytes, on the CPU with any number of threads.
