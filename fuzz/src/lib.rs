@@ -15,7 +15,7 @@ use runner::data::{DataParams, DataSetName, load};
 use runner::fingerprint::Fingerprint;
 use runner::network::Checkpoint;
 use runner::pipeline;
-use runner::plan::Graph;
+use runner::plan::{DataIdentities, Graph};
 use runner::prune::{Channels, Scores};
 use runner::report::Artifact;
 use runner::stages;
@@ -87,8 +87,17 @@ const POINTS: usize = 200;
 
 /// A pipeline file: parsed, checked, its sweep expanded and its stages configured.
 pub fn pipeline(input: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(input) else { return false };
-    match pipeline::parse("p.toml", text, &[], stages::catalog()) {
+    let read = match std::str::from_utf8(input) {
+        Ok(text) => pipeline::parse("p.toml", text, &[], stages::catalog()),
+        // Only a file can be no text.
+        Err(_) => {
+            let folder = scratch();
+            let path = folder.path().join("p.toml");
+            fs::write(&path, input).unwrap();
+            pipeline::load(&path, &[], stages::catalog())
+        }
+    };
+    match read {
         Ok(read) => points(&read, &[]),
         Err(error) => refused(&error),
     }
@@ -100,7 +109,7 @@ fn points(read: &pipeline::Pipeline, over: &[String]) -> bool {
         Ok(mut points) => {
             assert!(!points.is_empty());
             points.truncate(POINTS);
-            Graph::new(&points).is_ok_and(|graph| !graph.nodes.is_empty())
+            Graph::new(&points, &mut DataIdentities::new(None)).is_ok_and(|graph| !graph.nodes.is_empty())
         }
         Err(error) => refused(&error),
     }

@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Mistake, Place, Source};
+use super::suggest::{self, number_in, rounded, within, words};
 
 /// Values longer than this are not repeated in messages; the snippet shows them.
 const REPEATED: usize = 40;
@@ -18,12 +19,14 @@ pub struct Checker {
     pub source: Arc<Source>,
     /// What was found.
     pub mistakes: Vec<Mistake>,
+    /// What stands before the keys that are suggested: the stage, on the command line.
+    pub prefix: Option<String>,
 }
 
 impl Checker {
     /// A checker of a text.
     pub fn new(source: Arc<Source>) -> Self {
-        Self { source, mistakes: Vec::new() }
+        Self { source, mistakes: Vec::new(), prefix: None }
     }
 
     /// The place of a span.
@@ -56,8 +59,11 @@ impl Checker {
             if let Some(schema) = properties.get(name) {
                 values.insert(name.to_owned(), self.value(&full, value, schema));
             } else {
-                let known = properties.keys().map(String::as_str).chain(skip.iter().copied());
-                let near = nearest(name, known);
+                let mut above = self.prefix.clone().unwrap_or_default();
+                if !prefix.is_empty() {
+                    above += &format!("{prefix}.");
+                }
+                let near = suggest::key(name, schema, skip, &above);
                 self.mistake(key.span(), format!("unknown key `{full}`"), near);
             }
         }
@@ -88,14 +94,9 @@ impl Checker {
             (wanted, _) => Err(expected(wanted, schema)),
         };
         read.unwrap_or_else(|expected| {
-            let near = match found {
-                DeValue::String(text) => nearest(text, choices(schema)),
-                _ => String::new(),
-            };
-            // The list of choices is in the message already.
-            let near = if near.starts_with("did") { near } else { String::new() };
             let message = format!("`{key}` must {expected}, found {}", self.written(value));
-            self.mistake(value.span(), message, near);
+            let full = format!("{}{key}", self.prefix.as_deref().unwrap_or_default());
+            self.mistake(value.span(), message, suggest::value(&full, found, schema));
             Value::Null
         })
     }
@@ -110,7 +111,7 @@ impl Checker {
             _ => text.parse::<f64>().map_err(|_| expected("number", schema)).and_then(|n| real(n, schema)),
         };
         read.unwrap_or_else(|expected| {
-            self.mistake(span, format!("`{key}` must {expected}, found {text}"), "");
+            self.mistake(span, format!("`{key}` must {expected}, found {text}"), number_in(text, schema));
             Value::Null
         })
     }
@@ -128,7 +129,7 @@ impl Checker {
 }
 
 fn word(text: &str, schema: &Value) -> Result<Value, String> {
-    let mut choices = choices(schema).peekable();
+    let mut choices = words(schema).peekable();
     if choices.peek().is_none() || choices.any(|choice| choice == text) {
         return Ok(Value::from(text));
     }
@@ -147,12 +148,8 @@ fn real(number: f64, schema: &Value) -> Result<Value, String> {
     if !number.is_finite() {
         return Err("be a finite number".to_owned());
     }
+    let number = rounded(number);
     if within(number, schema) { Ok(Value::from(number)) } else { Err(range(schema)) }
-}
-
-fn within(number: f64, schema: &Value) -> bool {
-    let above = schema["minimum"].as_f64().is_none_or(|low| number >= low);
-    above && schema["maximum"].as_f64().is_none_or(|high| number <= high)
 }
 
 fn range(schema: &Value) -> String {
@@ -167,7 +164,7 @@ fn range(schema: &Value) -> String {
 }
 
 fn expected(wanted: &str, schema: &Value) -> String {
-    let choices: Vec<String> = choices(schema).map(|choice| format!("\"{choice}\"")).collect();
+    let choices: Vec<String> = words(schema).map(|choice| format!("\"{choice}\"")).collect();
     match wanted {
         _ if !choices.is_empty() => format!("be one of {}", choices.join(", ")),
         "object" => "be a table".to_owned(),
@@ -176,22 +173,5 @@ fn expected(wanted: &str, schema: &Value) -> String {
         "boolean" => "be true or false".to_owned(),
         "integer" => "be an integer".to_owned(),
         _ => "be a number".to_owned(),
-    }
-}
-
-fn choices(schema: &Value) -> impl Iterator<Item = &str> {
-    schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str)
-}
-
-/// The nearest of several names, or all of them: the help beside an unknown name.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let mut known: Vec<&str> = known.into_iter().collect();
-    known.sort_unstable();
-    known.dedup();
-    let likeness = |other: &str| strsim::jaro_winkler(name, other);
-    match known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))) {
-        Some(near) if likeness(near) > 0.75 => format!("did you mean `{near}`?"),
-        Some(_) => format!("allowed are: {}", known.join(", ")),
-        None => String::new(),
     }
 }

@@ -36,6 +36,7 @@ mod lock;
 mod memory;
 mod objects;
 mod partial;
+mod past;
 mod pins;
 mod records;
 mod remote;
@@ -53,7 +54,8 @@ pub use inventory::{Held, Inventory, Last, Room, Work, objects};
 pub use lock::{HeldLock, Holder, StageLock};
 pub use memory::Memo;
 pub use objects::ObjectHash;
-pub use partial::{History, Partial};
+pub use partial::{History, Partial, SavedFor};
+pub use past::Experience;
 pub use records::Lookup;
 pub use remote::{Control, Pulled, Pushed, Remote, RemoteError, RemoteUrl, Standing, UrlFlaw};
 pub use rooms::{Found, Place};
@@ -89,6 +91,11 @@ impl Store {
             Ok(_) | Err(_) => {}
         }
         Ok(Self { disk: Disk::new(root) })
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        self.disk.root()
     }
 
     /// Makes the folder ready to be written, and clears what runners that were killed have left half-written.
