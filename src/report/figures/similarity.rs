@@ -3,6 +3,7 @@
 use super::label::{self, Label};
 use super::{Absent, Channels, Structure, Study, sheet};
 use crate::report::format::number;
+use crate::report::format::plain;
 
 /// The figure's data: a matrix for each budget.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,7 +77,7 @@ impl Similarity {
                     matrix.name.clone(),
                     matrix.structures[a].clone(),
                     matrix.structures[b].clone(),
-                    value.map_or(String::new(), |value| value.to_string()),
+                    value.map_or(String::new(), plain),
                 ]
             })
         });
