@@ -343,9 +343,16 @@ impl Writer {
                 let words = format!("  given to the shared cache: {} in {}", bytes(*size), seconds(*took));
                 lines.push(paint(FAINT, words));
             }
+            Event::StageWarned { message, .. } => {
+                lines.push(format!("  {} {message}", paint(STALE, "warning:")));
+            }
             Event::Warning { message } => lines.push(format!("  {} {message}", paint(STALE, "warning:"))),
             Event::StageRetried { left, pause, .. } => {
-                let words = format!("tried again after {}, {left} more times at most", seconds(*pause));
+                let words = format!(
+                    "tried again after {}, {} at most",
+                    seconds(*pause),
+                    plural(*left as usize, "more time")
+                );
                 lines.push(format!("  {}", paint(STALE, words)));
             }
             Event::StageCached { .. } | Event::StageWaiting { .. } | Event::Progress { .. } => {}

@@ -21,7 +21,7 @@ pub use optimizer::{Optimizer, OptimizerKind, OptimizerParams};
 pub use schedule::{ScheduleKind, ScheduleParams};
 pub use state::{EpochRecord, Figures, TrainState};
 pub use step::{Step, Trainee};
-pub use trainer::{Budget, Keep, Length, Objective, Run, Sparsity, Trained, train};
+pub use trainer::{Budget, Keep, Length, Objective, Run, Sparsity, Trained, steps_per_epoch, train};
 
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
