@@ -255,7 +255,7 @@ fn cache(store: &Store, work: Fingerprint) {
     let outputs = BTreeMap::from([("network".into(), entry)]);
     store.commit(&Record::new(work, "retrain", 1, outputs, json!({ "accuracy": 0.5 }), provenance)).unwrap();
     store.pin(&work).unwrap();
-    store.note_run("p", "small", [work]).unwrap();
+    store.note_run("0123456789ab", "small", [work]).unwrap();
     let last = LastRun {
         fingerprint: work,
         kind: "retrain".into(),
@@ -266,7 +266,7 @@ fn cache(store: &Store, work: Fingerprint) {
         images: json!({ "size": 32 }),
         inputs: BTreeMap::from([("network".into(), vec![ObjectHash::of(b"another")])]),
     };
-    store.remember("p", "", "s", &last).unwrap();
+    store.remember("0123456789ab", "", "s", &last).unwrap();
     let run = RunRecord {
         manifest: MANIFEST,
         status: "done".into(),
@@ -292,7 +292,7 @@ fn cache(store: &Store, work: Fingerprint) {
             version: Some(1),
         }],
     };
-    store.keep_run("run", &run).unwrap();
+    store.keep_run("20260102-030405-4711", &run).unwrap();
     store.data_memo().update(|memo: &mut serde_json::Value| *memo = json!({ "files": [] })).unwrap();
 }
 

@@ -73,7 +73,7 @@ fn fill(folder: &Path) -> PathBuf {
     succeeds(folder, "c", &["cache", "pin", "p.toml", "init"]);
     let cache = folder.join("c");
     let store = Store::open(&cache).unwrap();
-    let work = store.records_like("")[0];
+    let work = store.records_like("").unwrap()[0];
     let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
     store.save_partial(&work, &history, b"no state of a stage").unwrap();
     store.data_memo().update(|memo: &mut BTreeMap<String, u32>| memo.clear()).unwrap();
@@ -126,7 +126,7 @@ fn whatever_is_in_the_place_of_a_lock_is_a_clear_error_that_repair_mends() {
     let outside = folder.path().join("outside");
     let cache = fill(folder.path());
     let works: Vec<String> =
-        Store::open(&cache).unwrap().records_like("").iter().map(ToString::to_string).collect();
+        Store::open(&cache).unwrap().records_like("").unwrap().iter().map(ToString::to_string).collect();
     let names = works.iter().map(String::as_str).chain(["writing", "visits", "data-hashes"]);
     let locks: Vec<PathBuf> = names.map(|name| cache.join("locks").join(name)).collect();
     for thing in ["pipe", "folder", "link to nothing", "link outside"] {

@@ -275,15 +275,19 @@ fn a_lock_s_file_that_was_removed_by_hand_does_no_lasting_harm() {
 fn leftovers_of_killed_writers_are_cleared_but_not_while_anyone_writes() {
     let folder = tempfile::tempdir().unwrap();
     let store = filled(folder.path());
-    let stray = folder.path().join("tmp/.stray");
+    let stray = folder.path().join("tmp/runner-AbCdEf012345.tmp");
     fs::write(&stray, b"half").unwrap();
+    let foreign = ["runner-short.tmp", ".tmpAbCdEf", "notes.txt", "runner-AbCdEf012345.tmp.bak"];
+    let foreign = foreign.map(|name| folder.path().join("tmp").join(name));
+    foreign.iter().for_each(|path| fs::write(path, b"of somebody else").unwrap());
     let writer = fs::File::open(folder.path().join("locks/writing")).unwrap();
     writer.lock_shared().unwrap();
-    store.prepare().unwrap();
+    let _ = store.prepare().unwrap();
     assert!(stray.is_file());
     drop(writer);
-    store.prepare().unwrap();
-    assert_eq!(fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0);
+    let _ = store.prepare().unwrap();
+    assert!(!stray.exists());
+    assert!(foreign.iter().all(|path| path.is_file()), "what runner did not make is not its to remove");
 }
 
 #[derive(Default, Serialize, Deserialize)]

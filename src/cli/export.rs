@@ -44,7 +44,7 @@ pub struct ExportArgs {
 
 /// Exports.
 pub fn run(args: &ExportArgs) -> Result<()> {
-    let (store, _visit) = visited(&args.cache)?;
+    let (store, _visit) = visited(&args.cache, Some(&args.chosen.target))?;
     let inventory = store.inventory()?;
     let chosen = args.chosen.find(&args.cache, &inventory)?;
     let work = inventory.reach(chosen.work);

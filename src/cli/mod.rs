@@ -14,6 +14,7 @@ mod data;
 mod export;
 mod graph;
 mod import;
+mod location;
 mod log;
 mod open;
 mod plan;

@@ -10,6 +10,7 @@ use super::style::{FAINT, REUSED, STAGE, STALE, paint};
 use crate::engine::memory;
 use crate::plan::{Entry, Graph, Node, NodeId, Plan, Verdict};
 use crate::report::format::{bytes, plural};
+use crate::store::Store;
 
 /// Show what would run, and why
 #[derive(Debug, Args)]
@@ -39,11 +40,13 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     let mut opened = Opened::new(&args.pipeline, &args.cache)?;
     let plan = opened.outlook(&args.selection)?;
     if args.json {
-        let text = serde_json::to_string_pretty(&as_json(&opened.graph, &plan)).into_diagnostic()?;
+        let text =
+            serde_json::to_string_pretty(&as_json(&opened.graph, &plan, &opened.store)).into_diagnostic()?;
         say!("{text}");
         return Ok(());
     }
     say!("{}", headline(&opened.name, &opened.graph, &plan));
+    say!("{}", super::location::line(&opened.store)?);
     if opened.graph.nodes.len() <= LISTED {
         let width = opened.graph.nodes.iter().map(|node| node.name.len()).max().unwrap_or(0);
         for (id, node) in opened.graph.iter() {
@@ -136,7 +139,7 @@ pub fn points(graph: &Graph, node: &Node) -> String {
     }
 }
 
-fn as_json(graph: &Graph, plan: &Plan) -> serde_json::Value {
+fn as_json(graph: &Graph, plan: &Plan, store: &Store) -> serde_json::Value {
     let stages = graph.iter().map(|(id, node)| {
         let entry = plan.entry(id);
         let points: Vec<String> = node.uses.iter().map(|usage| graph.points[usage.point].name()).collect();
@@ -159,6 +162,7 @@ fn as_json(graph: &Graph, plan: &Plan) -> serde_json::Value {
         })
     });
     json!({
+        "cache": store.root().display().to_string(),
         "points": graph.points.len(),
         "stage_uses": graph.stage_uses(),
         "to_run": plan.to_run(),

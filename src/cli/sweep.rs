@@ -132,8 +132,8 @@ fn command(
     words.push(quoted(&pipeline.pipeline.display().to_string()));
     words.extend(stage.map(str::to_owned));
     words.extend(changes);
-    if cache.cache != std::path::Path::new("cache") {
-        words.push(format!("--cache {}", quoted(&cache.cache.display().to_string())));
+    if let Some(folder) = cache.given() {
+        words.push(format!("--cache {}", quoted(&folder.display().to_string())));
     }
     words.join(" ")
 }

@@ -36,6 +36,8 @@ enum Trust {
     Plan,
     /// Only what the store says now.
     Store,
+    /// Nothing: it is made again whatever is there.
+    Nothing,
 }
 
 /// How a node ended.
@@ -260,7 +262,7 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
         match verdict {
             Verdict::Run { reasons: found, .. } => {
                 reasons = found.iter().map(ToString::to_string).collect();
-                forced = trust == Trust::Plan && found.contains(&Reason::Forced);
+                forced = trust == Trust::Nothing || trust == Trust::Plan && found.contains(&Reason::Forced);
             }
             Verdict::Cached(record) if trust == Trust::Plan => {
                 if record.fingerprint == assessment.fingerprint {
@@ -269,7 +271,10 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
                 }
                 reasons.push("input changed".to_owned());
             }
-            Verdict::Cached(_) | Verdict::Left => reasons.push("its result is broken".to_owned()),
+            Verdict::Cached(_) | Verdict::Left => {
+                forced = trust == Trust::Nothing;
+                reasons.push("its result is broken".to_owned());
+            }
         }
         if self.under_way.contains_key(&assessment.fingerprint) {
             return Ok(Next::Wait(assessment.fingerprint));
@@ -333,7 +338,9 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
                 self.awaiting.entry(giver).or_default().push(id);
                 // Another taker may have found it broken a moment ago.
                 if self.ends[giver.0].take().is_some() {
-                    self.trust[giver.0] = Trust::Store;
+                    // An object that cannot be read is still there, and its record stands.
+                    let is_lost = matches!(*source, StoreError::Lost { .. });
+                    self.trust[giver.0] = if is_lost { Trust::Nothing } else { Trust::Store };
                     self.ready.insert(giver);
                 }
             }

@@ -204,6 +204,11 @@ impl<'a> Executor<'a> {
                 let place = moved_to.display();
                 teller.warn(format!("the record of {name} is damaged and was moved to {place}"));
             }
+            Lookup::Unreadable => {
+                teller.warn(format!(
+                    "the record of {name} cannot be read back from the disk; {name} runs again"
+                ));
+            }
             Lookup::Absent | Lookup::OutputMissing { .. } => {}
         }
         if let Some(record) = self.ask_shared(name, task, teller)? {

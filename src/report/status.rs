@@ -155,9 +155,9 @@ fn state(entry: &Entry, store: &Store) -> Result<State, StoreError> {
 }
 
 fn saved(store: &Store, fingerprint: &Fingerprint) -> Result<State, StoreError> {
-    let figures = match store.load_partial(fingerprint)? {
-        Partial::Whole { state, .. } => Figures::of_state(&state).ok(),
-        Partial::Absent | Partial::Damaged => None,
+    let figures = match store.load_partial(fingerprint) {
+        Ok(Partial::Whole { state, .. }) => Figures::of_state(&state).ok(),
+        Ok(Partial::Absent | Partial::Damaged) | Err(_) => None,
     };
     Ok(State::Interrupted {
         epoch: figures.as_ref().map(|figures| figures.history.len() as u64 + 1),

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::{Result, miette};
 
-use super::chosen::{is_pipeline, visited};
+use super::chosen::{folder, is_pipeline, visit};
 use super::transfer::{Item, Outcome, Report, TransferArgs};
+use super::warn_of;
 use crate::cli::args::PipelineArgs;
 use crate::cli::open::Opened;
 use crate::fingerprint::Fingerprint;
@@ -36,9 +37,9 @@ pub struct PullArgs {
 
 /// Takes results.
 pub fn run(args: &PullArgs) -> Result<ExitCode> {
-    let (store, _visit) = visited(&args.with.cache)?;
+    let (store, _visit) = visit(Store::open(&folder(&args.with.cache, args.pipeline.as_deref()))?)?;
     if !args.with.dry_run {
-        store.prepare()?;
+        warn_of(store.prepare()?);
     }
     let report = match &args.pipeline {
         Some(path) if is_pipeline(path) => of_pipeline(args, path, &store)?,

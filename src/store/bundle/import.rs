@@ -11,7 +11,7 @@ use super::source::{Member, Source};
 use super::{BUNDLE, BundleError, MANIFEST, Manifest, object_name, record_name};
 use crate::fingerprint::Fingerprint;
 use crate::store::sealed::{self, Flaw};
-use crate::store::{FORMAT, Lookup, ObjectHash, Record, Store};
+use crate::store::{Durability, FORMAT, Lookup, ObjectHash, Record, Store};
 
 /// The largest manifest and the largest record that are read.
 const JSON: u64 = 64 << 20;
@@ -33,6 +33,9 @@ pub struct Imported {
     pub objects: usize,
     /// The size of the objects.
     pub bytes: u64,
+    /// Whether a power cut may take them: see [`Durability`].
+    #[serde(skip)]
+    pub is_unflushed: bool,
 }
 
 /// What a file of the bundle must be.
@@ -50,7 +53,7 @@ impl Store {
     pub fn import(&self, from: &Path) -> Result<Imported, BundleError> {
         let source = Source::new(from);
         let (manifest, records) = check(&source)?;
-        self.prepare()?;
+        let durability = self.prepare()?;
         let mut left: BTreeMap<String, ObjectHash> =
             manifest.objects.keys().map(|object| (object_name(object), *object)).collect();
         source.each(&mut |member| {
@@ -64,7 +67,9 @@ impl Store {
             Ok(())
         })?;
         let bytes = manifest.objects.values().sum();
-        let mut imported = Imported { objects: manifest.objects.len(), bytes, ..Imported::default() };
+        let is_unflushed = durability == Durability::Unflushed;
+        let objects = manifest.objects.len();
+        let mut imported = Imported { objects, bytes, is_unflushed, ..Imported::default() };
         for record in records {
             let fingerprint = record.fingerprint;
             self.take(&record, &mut imported)?.push(fingerprint);
@@ -86,7 +91,7 @@ impl Store {
             Lookup::Present(own) if own.outputs == record.outputs => return Ok(&mut imported.known),
             Lookup::Present(_) => return Ok(&mut imported.different),
             Lookup::Damaged => drop(self.set_record_aside(&record.fingerprint)?),
-            Lookup::Absent | Lookup::OutputMissing { .. } => {}
+            Lookup::Absent | Lookup::Unreadable | Lookup::OutputMissing { .. } => {}
         }
         self.commit(record)?;
         Ok(&mut imported.new)

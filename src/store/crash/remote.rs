@@ -17,7 +17,7 @@ fn shared() -> (tempfile::TempDir, Remote) {
 }
 
 fn pull(store: &Store, remote: &Remote, reported: &dyn Fn(Done)) -> Result<(), RemoteError> {
-    store.prepare()?;
+    let _ = store.prepare()?;
     let pulled = store.pull(remote, &WORK, &Control::NONE)?;
     assert!(matches!(pulled, Pulled::New { .. } | Pulled::Known(_)), "{pulled:?}");
     reported(Done::Record);

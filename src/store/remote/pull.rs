@@ -50,7 +50,7 @@ impl Store {
         match self.lookup(fingerprint)? {
             Lookup::Present(record) => return Ok(Pulled::Known(Box::new(record))),
             Lookup::Damaged => drop(self.set_record_aside(fingerprint)?),
-            Lookup::Absent | Lookup::OutputMissing { .. } => {}
+            Lookup::Absent | Lookup::Unreadable | Lookup::OutputMissing { .. } => {}
         }
         self.download(remote, fingerprint, control)
     }
@@ -88,7 +88,7 @@ impl Store {
 
     /// Whether an object is here and whole, and will stay.
     fn has_whole(&self, object: &ObjectHash, bytes: u64) -> Result<bool, StoreError> {
-        if !self.has(object, bytes) {
+        if !self.has(object, bytes)? {
             return Ok(false);
         }
         match self.get(object) {
@@ -97,7 +97,10 @@ impl Store {
                 self.disk.settle(&path).map_err(StoreError::io("flush", &path))?;
                 Ok(true)
             }
-            Err(StoreError::Damaged { .. } | StoreError::Missing { .. }) => Ok(false),
+            // What comes takes the place of one that cannot be read.
+            Err(StoreError::Damaged { .. } | StoreError::Missing { .. } | StoreError::Lost { .. }) => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
