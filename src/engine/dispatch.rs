@@ -94,6 +94,8 @@ pub(super) struct Dispatcher<'s, 'e, 'd> {
     awaiting: BTreeMap<NodeId, Vec<NodeId>>,
     /// Who has found which object broken.
     healed: BTreeSet<(NodeId, ObjectHash)>,
+    /// Who could not use what which node gave.
+    refused: BTreeSet<(NodeId, NodeId)>,
     records: Vec<Option<Record>>,
     /// How many stages of a point have not ended.
     open: Vec<usize>,
@@ -146,6 +148,7 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             trust: vec![Trust::Plan; count],
             awaiting: BTreeMap::new(),
             healed: BTreeSet::new(),
+            refused: BTreeSet::new(),
             records: vec![None; count],
             open: graph.points.iter().map(|point| point.stages.len()).collect(),
             points_ended: 0,
@@ -327,6 +330,23 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             Ok(Step::Interrupted) => self.interrupted.push(self.run.graph.node(id).name.clone()),
             Ok(Step::GaveUp) => {}
             Err(Halt::Error(error)) => self.fail(id, *error),
+            Err(Halt::UnusableInput { giver, error }) => {
+                // What was made anew here and cannot be used either is no matter of the cache.
+                if self.ran[giver.0] || !self.refused.insert((id, giver)) {
+                    let stage = self.run.graph.node(id).name.clone();
+                    self.tell_of(id, Event::StageFailed { stage, message: chain(&*error) });
+                    self.fail(id, *error);
+                    return;
+                }
+                let maker = &self.run.graph.node(giver).name;
+                let message = format!("{}; the result of {maker} is not used, and {maker} runs again", chain(&*error));
+                self.tell(Event::Warning { message });
+                self.awaiting.entry(giver).or_default().push(id);
+                if self.ends[giver.0].take().is_some() {
+                    self.trust[giver.0] = Trust::Nothing;
+                    self.ready.insert(giver);
+                }
+            }
             Err(Halt::BrokenInput { giver, object, source }) => {
                 // What was made anew and is broken again will not get better.
                 if !self.healed.insert((id, object)) {

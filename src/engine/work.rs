@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 
-use super::EngineError;
+use super::{EngineError, acceptance};
 use super::event::Event;
 use super::execute::{Place, Run};
 use super::host::{Limits, News, StageHost, Teller, chain};
@@ -19,7 +19,7 @@ use super::provenance::Origin;
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, Node, NodeId};
 use crate::stages::{Artifact, Inputs, Job, Outcome, Output, StageError};
-use crate::store::{Lookup, ObjectHash, OutputEntry, Record, StageLock, StoreError};
+use crate::store::{Acceptance, Lookup, ObjectHash, OutputEntry, Record, StageLock, StoreError};
 use crate::train::TrainError;
 
 /// The stack of a computing thread: as large as that of a program's first thread.
@@ -57,6 +57,8 @@ pub(super) enum Step {
 pub(super) enum Halt {
     /// An object that another node gave cannot be used.
     BrokenInput { giver: NodeId, object: ObjectHash, source: Box<StoreError> },
+    /// What another node gave is whole and cannot be used: a record or an output that no stage of its kind gives.
+    UnusableInput { giver: NodeId, error: Box<EngineError> },
     /// Anything else.
     Error(Box<EngineError>),
 }
@@ -242,7 +244,10 @@ impl<'a> Executor<'a> {
         let Some(shared) = self.run.options.shared.as_ref().filter(|_| !task.forced) else { return Ok(None) };
         let (store, fingerprint) = (self.run.store, &task.assessment.fingerprint);
         let stop = || self.run.options.stop.is_raised() || self.run.cancel.load(Ordering::SeqCst);
-        let Some(came) = shared.ask(store, fingerprint, teller, &stop)? else { return Ok(None) };
+        let kind = self.run.graph.node(task.id).stage.kind;
+        let record = |record: &Record| acceptance::record_of(record, kind);
+        let plausible = Acceptance { record: &record, output: &acceptance::output };
+        let Some(came) = shared.ask(store, fingerprint, plausible, teller, &stop)? else { return Ok(None) };
         if let Err(error) = store.remove_partial(fingerprint) {
             // The result is here, so the state will never be looked at again.
             teller.warn(chain(&error));
@@ -309,7 +314,12 @@ impl<'a> Executor<'a> {
                 return Err(failed(node, &fingerprint, teller, error).into());
             }
             Err(source) => {
+                let giver = unusable_input(&source).and_then(|role| node.inputs.iter().find(|edge| edge.role == role));
+                let giver = giver.map(|edge| edge.from);
                 let error = EngineError::Stage { stage: node.name.clone(), source };
+                if let Some(giver) = giver {
+                    return Err(Halt::UnusableInput { giver, error: Box::new(error) });
+                }
                 return Err(failed(node, &fingerprint, teller, error).into());
             }
         };
@@ -368,6 +378,16 @@ impl<'a> Executor<'a> {
             outputs.insert((*name).to_owned(), entry);
         }
         Ok(outputs)
+    }
+}
+
+/// The role of an input that is missing or cannot be read, if that is why a stage failed.
+fn unusable_input(error: &StageError) -> Option<&'static str> {
+    match error {
+        StageError::MissingInput { role } | StageError::Network { role, .. } | StageError::Channels { role, .. } => {
+            Some(role)
+        }
+        _ => None,
     }
 }
 

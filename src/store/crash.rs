@@ -22,7 +22,7 @@ use serde_json::json;
 
 use super::faults::{Operation, with_probe};
 use super::{
-    History, Lookup, ObjectHash, OutputEntry, Partial, Provenance, Record, Repair, Store, StoreError,
+    Durability, History, Lookup, ObjectHash, OutputEntry, Partial, Provenance, Record, Repair, Store, StoreError,
 };
 use crate::fingerprint::Fingerprint;
 
@@ -492,4 +492,23 @@ fn where_there_are_no_locks_work_goes_on_without() {
         work(&store, &|_| {}).unwrap();
     });
     check(base.path(), Done::Noted, "without locks");
+}
+
+#[test]
+fn a_file_system_that_cannot_flush_folders_is_told_and_used() {
+    // EINVAL, ENOSYS, EOPNOTSUPP.
+    for code in [22, 38, 95] {
+        let base = folder();
+        let store = Store::open(&base.path().join("new/cache")).unwrap();
+        let unsupported = move |operation: Operation<'_>| match operation {
+            Operation::SyncFolder(_) => Err(io::Error::from_raw_os_error(code)),
+            _ => Ok(()),
+        };
+        with_probe(unsupported, || {
+            assert_eq!(store.prepare().unwrap(), Durability::Unflushed);
+            work(&store, &|_| {}).unwrap();
+        });
+        assert!(Durability::Unflushed.warning().unwrap().contains("cannot flush folders"));
+        check(&base.path().join("new/cache"), Done::Noted, "without flushed folders");
+    }
 }

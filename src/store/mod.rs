@@ -58,7 +58,7 @@ pub use memory::Memo;
 pub use objects::ObjectHash;
 pub use partial::{History, Partial};
 pub use records::Lookup;
-pub use remote::{Control, Pulled, Pushed, Remote, RemoteError, RemoteUrl, Standing, UrlFlaw};
+pub use remote::{Acceptance, Control, Pulled, Pushed, Remote, RemoteError, RemoteUrl, Standing, UrlFlaw};
 pub use rooms::{Found, Place};
 pub use runs::{MANIFEST, Request, RunLock, RunRecord, RunStage};
 pub use site::{Site, project};

@@ -12,6 +12,7 @@ use super::warn_of;
 use crate::cli::args::PipelineArgs;
 use crate::cli::open::Opened;
 use crate::fingerprint::Fingerprint;
+use crate::engine::PLAUSIBLE;
 use crate::plan::{Assessment, Graph, NodeId, named};
 use crate::store::{Control, Lookup, Pulled, Record, Remote, RemoteError, Store, objects};
 
@@ -138,7 +139,7 @@ fn pull(
     item: &Item,
     control: &Control<'_>,
 ) -> Result<(Outcome, Option<Record>), RemoteError> {
-    Ok(match store.pull(remote, &item.fingerprint, control)? {
+    Ok(match store.pull(remote, &item.fingerprint, PLAUSIBLE, control)? {
         Pulled::New { record, objects, bytes } => (Outcome::New { objects, bytes }, Some(*record)),
         Pulled::Known(record) => (Outcome::Known, Some(*record)),
         Pulled::Absent => (Outcome::Absent, None),

@@ -1,5 +1,7 @@
 //! Loss and accuracy by epoch, over seeds.
 
+use std::collections::BTreeMap;
+
 use super::label::{self, Label};
 use super::{Absent, Study, sheet};
 use crate::report::Mean;
@@ -39,17 +41,20 @@ pub struct EpochMeans {
 }
 
 impl Curve {
-    /// The means of every epoch.
+    /// The means of every epoch that a run has, in order. Of epochs with the same number in a run the last one counts.
     pub fn means(&self) -> Vec<EpochMeans> {
-        let epochs = self.runs.iter().flat_map(|(_, run)| run).map(|record| record.epoch).max().unwrap_or(0);
-        (1..=epochs)
-            .map(|epoch| {
-                let here = || {
-                    self.runs.iter().filter_map(|(_, run)| run.iter().find(|record| record.epoch == epoch))
-                };
+        let mut epochs: BTreeMap<u64, BTreeMap<usize, &EpochRecord>> = BTreeMap::new();
+        for (at, (_, run)) in self.runs.iter().enumerate() {
+            for record in run {
+                epochs.entry(record.epoch).or_default().insert(at, record);
+            }
+        }
+        epochs
+            .into_iter()
+            .map(|(epoch, records)| {
                 let mean = |value: fn(&EpochRecord) -> Option<f64>| {
-                    let finite = |value: &f64| value.is_finite();
-                    Mean::of(&here().filter_map(value).filter(finite).collect::<Vec<_>>())
+                    let values = records.values().filter_map(|record| value(record));
+                    Mean::of(&values.filter(|value| value.is_finite()).collect::<Vec<_>>())
                 };
                 EpochMeans {
                     epoch,

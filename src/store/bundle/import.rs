@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::source::{Member, Source};
+use super::source::{Member, REPACKED, Source};
 use super::{BUNDLE, BundleError, MANIFEST, Manifest, object_name, record_name};
 use crate::fingerprint::Fingerprint;
 use crate::store::sealed::{self, Flaw};
@@ -59,7 +59,8 @@ impl Store {
         source.each(&mut |member| {
             let Some(object) = left.remove(&member.name) else { return Ok(()) };
             let mut content = Vec::new();
-            let read = member.content.read_to_end(&mut content);
+            let most = manifest.objects.get(&object).copied().unwrap_or_default();
+            let read = member.content.take(most).read_to_end(&mut content);
             if read.is_err() || ObjectHash::of(&content) != object {
                 return Err(source.refused("it was changed while it was read".to_owned()));
             }
@@ -147,7 +148,7 @@ fn names(manifest: &Manifest) -> BTreeMap<String, Expected> {
 
 fn read_manifest(source: &Source, member: Member<'_>) -> Result<Manifest, BundleError> {
     if member.name != MANIFEST {
-        return Err(source.refused(format!("it begins with `{}` instead of {MANIFEST}", member.name)));
+        return Err(source.refused(format!("it begins with `{}` instead of {MANIFEST}{REPACKED}", member.name)));
     }
     let content = read_json(source, member)?;
     let format = |what, found, known| BundleError::Format { path: source.path(), what, found, known };
