@@ -361,7 +361,7 @@ fn a_bundle_that_another_program_has_packed_is_refused_in_words_and_its_names_ta
             header.set_entry_type(kind);
             header.set_size(size);
             header.set_cksum();
-            archive.append(&header, std::io::repeat(b'a').take(size)).unwrap();
+            archive.append(&header, std::io::Read::take(std::io::repeat(b'a'), size)).unwrap();
         }
     };
     let same = |name: &str| name.to_owned();

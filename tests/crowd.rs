@@ -196,7 +196,9 @@ fn a_run_that_waits_for_a_process_which_holds_the_writers_lock_says_so_and_ends_
     let mut run = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(run.stderr.take().unwrap()));
     assert!(lines.any(|line| line.unwrap().contains("another process holds c/locks/writing")));
-    assert!(std::process::Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success()
+    );
     let clock = std::time::Instant::now();
     lines.for_each(drop);
     assert_eq!(run.wait().unwrap().code(), Some(130));

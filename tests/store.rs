@@ -13,8 +13,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use runner::fingerprint::Fingerprint;
 use runner::store::{
-    Damage, FORMAT, History, Lookup, MANIFEST, ObjectHash, OutputEntry, Partial, Patience, Provenance, Record,
-    Repair, RunRecord, Store, StoreError,
+    Damage, FORMAT, History, Lookup, MANIFEST, ObjectHash, OutputEntry, Partial, Patience, Provenance,
+    Record, Repair, RunRecord, Store, StoreError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -344,13 +344,16 @@ fn a_line_of_a_log_that_was_cut_is_told_and_ended_by_the_next_and_is_no_damage()
     }
     fs::write(&path, format!("{line}\n\0\0\0\0\n{line}\n")).unwrap();
     let checked = store.verify(Repair::No).unwrap();
-    assert!(!checked.is_whole() && matches!(checked.findings[0].damage, Damage::Line { line: 2 }), "{checked:?}");
+    assert!(
+        !checked.is_whole() && matches!(checked.findings[0].damage, Damage::Line { line: 2 }),
+        "{checked:?}"
+    );
 }
 
 fn run() -> RunRecord {
     RunRecord {
         manifest: MANIFEST,
-        status: Default::default(),
+        status: runner::state::RunState::Done,
         exit_code: None,
         command: Vec::new(),
         folder: String::new(),
@@ -438,10 +441,17 @@ fn who_holds_the_writers_lock_keeps_writers_waiting_only_as_long_as_they_like_an
     let counted = asked.clone();
     let patient = store.clone().with_patience(Patience::new(move |lock| {
         assert!(lock.ends_with("locks/writing"));
-        if counted.fetch_add(1, Ordering::SeqCst) >= 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if counted.fetch_add(1, Ordering::SeqCst) >= 3 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }));
     let refused = patient.put(b"another").unwrap_err();
-    assert!(matches!(&refused, StoreError::Io { source, .. } if source.to_string().contains("locks/writing")), "{refused:?}");
+    assert!(
+        matches!(&refused, StoreError::Io { source, .. } if source.to_string().contains("locks/writing")),
+        "{refused:?}"
+    );
     assert_eq!(asked.load(Ordering::SeqCst), 4);
     // Readers go on, and so does who makes the cache ready.
     assert!(matches!(store.lookup(&WORK).unwrap(), Lookup::Present(_)));

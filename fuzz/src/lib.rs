@@ -15,12 +15,12 @@ use runner::data::fetch::{self, Download, FetchOptions, Packing, Published, Publ
 use runner::data::{DataParams, DataSetName, load};
 use runner::fingerprint::Fingerprint;
 use runner::network::Checkpoint;
-use runner::pipeline;
 use runner::page::Report;
+use runner::pipeline;
 use runner::plan::{Entry, Graph, Plan, Verdict};
 use runner::prune::{Channels, Scores};
-use runner::report::{Artifact, observations, summarise};
 use runner::report::figures::{Content, FigureId, Study};
+use runner::report::{Artifact, observations, summarise};
 use runner::stages;
 use runner::store::{Lookup, ObjectHash, Partial, Provenance, Record, Repair, Store};
 use runner::train::{Figures, TrainState};
@@ -238,7 +238,8 @@ pub fn record(input: &[u8]) -> bool {
         let _ = summarise(&graph, point, &records);
     }
     for record in records.iter().flatten() {
-        let _ = (runner::report::key_figure(&record.metrics), runner::report::compare::metrics(&record.metrics));
+        let _ =
+            (runner::report::key_figure(&record.metrics), runner::report::compare::metrics(&record.metrics));
     }
     let _ = observations(&graph, &records);
     let report = Report {

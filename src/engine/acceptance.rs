@@ -15,7 +15,8 @@ pub const PLAUSIBLE: Acceptance<'static> = Acceptance { record: &record, output:
 /// Whether a record has the outputs of its kind.
 pub(super) fn record(record: &Record) -> Result<(), String> {
     let name = &record.kind;
-    let kind = stages::kind(name).ok_or_else(|| format!("it is of the kind `{name}`, which this runner does not know"))?;
+    let kind = stages::kind(name)
+        .ok_or_else(|| format!("it is of the kind `{name}`, which this runner does not know"))?;
     outputs(record, kind)
 }
 

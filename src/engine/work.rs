@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 
-use super::{EngineError, acceptance};
 use super::event::Event;
 use super::execute::{Place, Run};
 use super::host::{Limits, News, StageHost, Teller, chain};
 use super::provenance::Origin;
+use super::{EngineError, acceptance};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, Node, NodeId};
 use crate::stages::{Artifact, Inputs, Job, Outcome, Output, StageError};
@@ -314,7 +314,8 @@ impl<'a> Executor<'a> {
                 return Err(failed(node, &fingerprint, teller, error).into());
             }
             Err(source) => {
-                let giver = unusable_input(&source).and_then(|role| node.inputs.iter().find(|edge| edge.role == role));
+                let giver = unusable_input(&source)
+                    .and_then(|role| node.inputs.iter().find(|edge| edge.role == role));
                 let giver = giver.map(|edge| edge.from);
                 let error = EngineError::Stage { stage: node.name.clone(), source };
                 if let Some(giver) = giver {
@@ -384,9 +385,9 @@ impl<'a> Executor<'a> {
 /// The role of an input that is missing or cannot be read, if that is why a stage failed.
 fn unusable_input(error: &StageError) -> Option<&'static str> {
     match error {
-        StageError::MissingInput { role } | StageError::Network { role, .. } | StageError::Channels { role, .. } => {
-            Some(role)
-        }
+        StageError::MissingInput { role }
+        | StageError::Network { role, .. }
+        | StageError::Channels { role, .. } => Some(role),
         _ => None,
     }
 }

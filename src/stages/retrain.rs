@@ -22,7 +22,7 @@ use crate::train::{EpochRecord, Keep, Objective, OptimizerParams, ScheduleParams
 pub static KIND: Kind = Kind {
     name: "retrain",
     summary: "train all weights of a network",
-    version: 2,
+    version: 3,
     inputs: &[InputRole {
         role: "network",
         artifact: "network",

@@ -22,7 +22,8 @@ use serde_json::json;
 
 use super::faults::{Operation, with_probe};
 use super::{
-    Durability, History, Lookup, ObjectHash, OutputEntry, Partial, Provenance, Record, Repair, Store, StoreError,
+    Durability, History, Lookup, ObjectHash, OutputEntry, Partial, Provenance, Record, Repair, Store,
+    StoreError,
 };
 use crate::fingerprint::Fingerprint;
 

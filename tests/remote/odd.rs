@@ -63,9 +63,10 @@ const VARIABLES: [(&str, &[&str]); 3] = [
 ];
 
 fn odd_values() -> Vec<OsString> {
-    let mut odd: Vec<OsString> = ["", " ", "localhost:1", "127.0.0.1", "http://", "ftp://x/", "://", "a b", "x\ny", "\u{7f}", "/"]
-        .map(OsString::from)
-        .into();
+    let mut odd: Vec<OsString> =
+        ["", " ", "localhost:1", "127.0.0.1", "http://", "ftp://x/", "://", "a b", "x\ny", "\u{7f}", "/"]
+            .map(OsString::from)
+            .into();
     odd.push("h\u{e9}".into());
     odd.push(OsString::from_vec(vec![0xff, 0xfe]));
     odd.push("x".repeat(100_000).into());
@@ -87,7 +88,16 @@ const BASE: [(&str, &str); 9] = [
 
 fn try_one(lab: &Lab, machine: &str, url: &str, name: &str, value: &OsString) {
     let mut run = lab.command(machine, &["run", "p.toml", "--until", "init", "--force", "init"]);
-    run.args(["--remote", "read-write", "--remote-url", url, "--remote-timeout", "1s", "--remote-wait", "1s"]);
+    run.args([
+        "--remote",
+        "read-write",
+        "--remote-url",
+        url,
+        "--remote-timeout",
+        "1s",
+        "--remote-wait",
+        "1s",
+    ]);
     run.envs(BASE.iter().copied().filter(|(base, _)| *base != name)).env(name, value);
     let output = run.output().unwrap();
     let said = flat(&text(&output).1);
@@ -102,7 +112,9 @@ fn no_variable_of_an_object_store_ends_a_run_whatever_it_holds() {
     const THREADS: usize = 8;
     let lab = Lab::with_folder();
     let mut cases = Vec::new();
-    for (number, (url, name)) in VARIABLES.iter().flat_map(|(url, names)| names.iter().map(move |name| (url, name))).enumerate() {
+    for (number, (url, name)) in
+        VARIABLES.iter().flat_map(|(url, names)| names.iter().map(move |name| (url, name))).enumerate()
+    {
         for (at, value) in odd_values().into_iter().enumerate() {
             // All of them in the long version, in turn in the short one.
             if std::env::var_os("RUNNER_TEST_KILLS").is_some() || (number + at) % 3 == 0 {
@@ -182,9 +194,9 @@ fn a_lie_that_is_in_a_cache_already_does_not_end_its_runs() {
         lab.well("a", &["run", "p.toml", "--quiet", "--until", "prune", "--remote", "off"]);
         let store = runner::store::Store::open(&lab.path().join("a")).unwrap();
         store.put(b"no network").unwrap();
-        let record = crate::binary::files(&lab.path().join("a"), "records").into_iter().find(|path| {
-            fs::read_to_string(path).unwrap().contains("\"kind\": \"prune\"")
-        });
+        let record = crate::binary::files(&lab.path().join("a"), "records")
+            .into_iter()
+            .find(|path| fs::read_to_string(path).unwrap().contains("\"kind\": \"prune\""));
         change_record(&record.unwrap(), lie);
         let said = lab.well("a", &["run", "p.toml", "--remote", "off"]);
         assert!(said.contains("prune runs again"), "{what}: {said}");

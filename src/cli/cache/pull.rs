@@ -11,8 +11,8 @@ use super::transfer::{Item, Outcome, Report, TransferArgs};
 use super::warn_of;
 use crate::cli::args::PipelineArgs;
 use crate::cli::open::Opened;
-use crate::fingerprint::Fingerprint;
 use crate::engine::PLAUSIBLE;
+use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, Graph, NodeId, named};
 use crate::store::{Control, Lookup, Pulled, Record, Remote, RemoteError, Store, objects};
 

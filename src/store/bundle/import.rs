@@ -148,7 +148,9 @@ fn names(manifest: &Manifest) -> BTreeMap<String, Expected> {
 
 fn read_manifest(source: &Source, member: Member<'_>) -> Result<Manifest, BundleError> {
     if member.name != MANIFEST {
-        return Err(source.refused(format!("it begins with `{}` instead of {MANIFEST}{REPACKED}", member.name)));
+        return Err(
+            source.refused(format!("it begins with `{}` instead of {MANIFEST}{REPACKED}", member.name))
+        );
     }
     let content = read_json(source, member)?;
     let format = |what, found, known| BundleError::Format { path: source.path(), what, found, known };

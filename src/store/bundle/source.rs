@@ -70,7 +70,9 @@ impl Source {
                 EntryType::Regular => None,
                 EntryType::Directory => Some("is a folder"),
                 EntryType::GNULongName | EntryType::GNULongLink => Some("is a name too long for a bundle"),
-                EntryType::XHeader | EntryType::XGlobalHeader => Some("holds attributes that no export writes"),
+                EntryType::XHeader | EntryType::XGlobalHeader => {
+                    Some("holds attributes that no export writes")
+                }
                 _ => Some("is no ordinary file"),
             };
             if let Some(what) = what {

@@ -44,7 +44,7 @@ pub(super) fn last() -> LastRun {
 pub(super) fn run() -> RunRecord {
     RunRecord {
         manifest: MANIFEST,
-        status: "done".into(),
+        status: crate::state::RunState::Done,
         exit_code: None,
         command: Vec::new(),
         folder: String::new(),

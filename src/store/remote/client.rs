@@ -90,9 +90,12 @@ impl Client {
         let built = match url.kind() {
             Kind::S3 => {
                 let known = |name: &str| name.parse::<AmazonS3ConfigKey>().ok();
-                let settings = environment::settings("AWS_", |name| known(name).is_some(), std::env::vars_os())?;
-                let is_plain = |(name, value): &(String, String)| name.contains("endpoint_url") && is_plain(value)
-                    || name == "aws_endpoint" && is_plain(value);
+                let settings =
+                    environment::settings("AWS_", |name| known(name).is_some(), std::env::vars_os())?;
+                let is_plain = |(name, value): &(String, String)| {
+                    name.contains("endpoint_url") && is_plain(value)
+                        || name == "aws_endpoint" && is_plain(value)
+                };
                 if settings.iter().any(is_plain) && !allows_http() {
                     return Err(
                         "AWS_ENDPOINT_URL is plain HTTP, which only AWS_ALLOW_HTTP=true allows".to_owned()
@@ -114,7 +117,8 @@ impl Client {
             }
             Kind::Google => {
                 let known = |name: &str| name.parse::<GoogleConfigKey>().ok();
-                let settings = environment::settings("GOOGLE_", |name| known(name).is_some(), std::env::vars_os())?;
+                let settings =
+                    environment::settings("GOOGLE_", |name| known(name).is_some(), std::env::vars_os())?;
                 let mut builder = GoogleCloudStorageBuilder::new();
                 for (name, value) in settings {
                     if let Some(key) = known(&name) {
@@ -130,7 +134,8 @@ impl Client {
             }
             Kind::Azure => {
                 let known = |name: &str| name.parse::<AzureConfigKey>().ok();
-                let settings = environment::settings("AZURE_", |name| known(name).is_some(), std::env::vars_os())?;
+                let settings =
+                    environment::settings("AZURE_", |name| known(name).is_some(), std::env::vars_os())?;
                 let mut builder = MicrosoftAzureBuilder::new();
                 for (name, value) in settings {
                     if let Some(key) = known(&name) {

@@ -55,7 +55,9 @@ fn check(name: &str, value: &str) -> Result<(), String> {
             return Err(format!("{name} is not an address: write `https://HOST` or `http://HOST:PORT`"));
         }
     } else if is_file(name) {
-        let found = Path::new(value).metadata().map_err(|error| format!("the file of {name} cannot be used: {error}"))?;
+        let found = Path::new(value)
+            .metadata()
+            .map_err(|error| format!("the file of {name} cannot be used: {error}"))?;
         if !found.is_file() || found.len() > FILE {
             return Err(format!("{name} does not name a file with credentials"));
         }
@@ -87,7 +89,16 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_named_without_its_value() {
         let endpoint = "AWS_ENDPOINT_URL";
-        for odd in ["localhost:9000", "s3.example.org", "ftp://x", "http://", "https:", "://", "http://a b", "\u{e9}"] {
+        for odd in [
+            "localhost:9000",
+            "s3.example.org",
+            "ftp://x",
+            "http://",
+            "https:",
+            "://",
+            "http://a b",
+            "\u{e9}",
+        ] {
             let words = of(endpoint, odd).unwrap_err();
             assert!(words.contains(endpoint) && words.contains("is not an address"), "{odd}: {words}");
         }
@@ -111,7 +122,9 @@ mod tests {
         assert_eq!(of("AWS_ENDPOINT_URL", "").unwrap(), []);
         assert_eq!(of("AWS_REGION", "  ").unwrap(), []);
         assert_eq!(of("GOOGLE_BUCKET", "x").unwrap(), []);
-        let stands = |name: &str, value: &str| of(name, value).unwrap() == [(name.to_lowercase(), value.trim().to_owned())];
+        let stands = |name: &str, value: &str| {
+            of(name, value).unwrap() == [(name.to_lowercase(), value.trim().to_owned())]
+        };
         assert!(stands("AWS_ENDPOINT_URL", " http://127.0.0.1:9000 "));
         assert!(stands("AWS_SECRET_ACCESS_KEY", "abc/+=="));
         assert!(stands("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true"));
