@@ -320,7 +320,7 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             Err(Halt::Error(error)) => self.fail(id, *error),
             Err(Halt::UnusableInput { giver, error }) => {
                 // What was made anew here and cannot be used either is no matter of the cache.
-                if self.ran[giver.0] || !self.refused.insert((id, giver)) {
+                if self.states[giver.0] == StageState::Ran || !self.refused.insert((id, giver)) {
                     let stage = self.run.graph.node(id).name.clone();
                     self.tell_of(id, Event::StageFailed { stage, message: chain(&*error) });
                     self.fail(id, *error);
