@@ -387,3 +387,23 @@ fn a_bundle_that_another_program_has_packed_is_refused_in_words_and_its_names_ta
     }
     nothing_came(&other, &folder.path().join("b"));
 }
+
+#[test]
+fn an_export_is_compressed_where_its_name_says_so_and_the_same_results_give_the_same_bytes() {
+    let (folder, store, other) = two();
+    let plain = folder.path().join("bundle.tar");
+    export(&store, &plain);
+    for name in ["one.tar.gz", "two.tgz", "THREE.TAR.GZ"] {
+        let packed = folder.path().join(name);
+        export(&store, &packed);
+        let content = fs::read(&packed).unwrap();
+        assert!(content.starts_with(&[0x1f, 0x8b]), "{name}");
+        let mut inflated = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(content.as_slice()), &mut inflated)
+            .unwrap();
+        assert!(inflated == fs::read(&plain).unwrap(), "{name}");
+        store.export(&[WORK, OTHER].into(), &packed, Replace::Bundle).unwrap();
+        assert!(fs::read(&packed).unwrap() == content, "{name}");
+        assert_eq!(other.import(&packed).unwrap().objects, store.objects_like("").unwrap().len(), "{name}");
+    }
+}

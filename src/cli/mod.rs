@@ -17,6 +17,7 @@ mod import;
 mod location;
 mod log;
 mod open;
+mod parse;
 mod plan;
 mod plot;
 mod progress;
@@ -33,7 +34,6 @@ mod summary;
 mod sweep;
 mod table;
 mod watch;
-mod written;
 
 use std::process::ExitCode;
 
@@ -112,8 +112,12 @@ enum Command {
 
 /// Parses the arguments, runs the command, prints its error.
 pub fn main() -> ExitCode {
-    style::install_error_hook();
-    let result = match Cli::parse().command {
+    output::install_error_hook();
+    let command = match parse::command_line() {
+        Ok(line) => line.command,
+        Err(code) => return code,
+    };
+    let result = match command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Graph(args) => graph::run(&args).map(|()| ExitCode::SUCCESS),
@@ -137,8 +141,8 @@ pub fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
     };
-    result.unwrap_or_else(|error| {
-        anstream::eprintln!("{error:?}");
+    output::end(result.unwrap_or_else(|error| {
+        output::write_report(&error);
         ExitCode::from(FAILURE)
-    })
+    }))
 }

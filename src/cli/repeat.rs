@@ -67,7 +67,7 @@ pub fn run(args: &RepeatArgs) -> Result<ExitCode> {
     let cache = CacheArgs::at(into.unwrap_or(store.root()));
     let mut opened = Opened::of_run(&id, &run, Store::open(into.unwrap_or(store.root()))?)?;
     if !is_silent {
-        anstream::eprint!("{}", head(&id, &run));
+        tell_all!("{}", head(&id, &run));
     }
     let request = run.request.clone().unwrap_or_default();
     // In the run's own cache, what it made anew is there already.

@@ -284,11 +284,6 @@ impl Store {
         }
         Err(StoreError::NoCache { path: root.display().to_string(), is_there: root.is_dir() })
     }
-
-    /// The folder of the cache.
-    pub fn root(&self) -> &Path {
-        self.disk.root()
-    }
 }
 
 /// The nearest folder upward from `start`, itself included, that has a cache in its folder `cache/`, a `.git` or a

@@ -163,7 +163,6 @@ pub fn visited(cache: &CacheArgs, target: Option<&str>) -> Result<(Store, Visit)
 
 /// Keeps collection away from a cache.
 pub fn visit(store: Store) -> Result<(Store, Visit)> {
-    let visit =
-        store.visit(&mut || anstream::eprintln!("waiting until `runner cache gc` has cleared the cache"))?;
+    let visit = store.visit(&mut || tell!("waiting until `runner cache gc` has cleared the cache"))?;
     Ok((store, visit))
 }

@@ -67,7 +67,7 @@ pub fn run(args: &CacheCommandArgs) -> Result<ExitCode> {
 /// A word about a file system that cannot keep all that is written.
 pub fn warn_of(durability: Durability) {
     if let Some(words) = durability.warning() {
-        anstream::eprintln!("{} {words}", paint(STALE, "warning:"));
+        tell!("{} {words}", paint(STALE, "warning:"));
     }
 }
 
@@ -76,7 +76,7 @@ fn tell_unreadable(inventory: &crate::store::Inventory) {
     let count = inventory.unreadable.len();
     if count > 0 {
         let files = crate::report::format::plural(count, "file");
-        anstream::eprintln!(
+        tell!(
             "{files} cannot be understood and {} left out; `runner cache verify` says more",
             if count == 1 { "is" } else { "are" }
         );
