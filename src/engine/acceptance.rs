@@ -17,6 +17,10 @@ pub(super) fn record(record: &Record) -> Result<(), String> {
     let name = &record.kind;
     let kind = stages::kind(name)
         .ok_or_else(|| format!("it is of the kind `{name}`, which this runner does not know"))?;
+    if record.version > kind.version {
+        let (found, known) = (record.version, kind.version);
+        return Err(format!("it is of {name} in version {found}, and this runner knows version {known}"));
+    }
     outputs(record, kind)
 }
 
