@@ -270,6 +270,7 @@ fn on_another_machine_an_imported_pipeline_is_all_cached_and_says_where_it_was_m
     let quick = SMALL.replace("width = 4", "width = 2").replace("epochs = 3", "steps = 2");
     let folder = folder_with(&quick.replace("epochs = 4", "epochs = 1"));
     let here = folder.path();
+    let _ = Store::open(&here.join("a")).unwrap().prepare().unwrap();
     let incomplete = runner(here, "a", &["export", "p.toml", "--to", "none.tar"]).output().unwrap();
     assert_eq!(incomplete.status.code(), Some(1));
     assert!(flat(&text(&incomplete).1).contains("the result of `init` is not in the cache"));
@@ -366,7 +367,7 @@ fn a_bundle_that_another_program_has_packed_is_refused_in_words_and_its_names_ta
     };
     let same = |name: &str| name.to_owned();
     let cases: [(&dyn Fn(&mut tar::Builder<fs::File>), &dyn Fn(&str) -> String, &str); 5] = [
-        (&|_| {}, &|name| format!("./{name}"), "it begins with `"),
+        (&|_| {}, &|name| format!("quickstart/{name}"), "it begins with `quickstart/"),
         (&entry(tar::EntryType::Directory, 0), &same, "is a folder"),
         // A name of 100 MB, and attributes that are as long.
         (&entry(tar::EntryType::GNULongName, 100 << 20), &same, "is a name too long for a bundle"),

@@ -291,6 +291,7 @@ fn a_repaired_cache_is_made_whole_by_the_next_run() {
 #[test]
 fn beside_running_runners_nothing_that_comes_and_goes_is_found_damaged() {
     let folder = folder_with(&SMALL.replace("epochs = 4", "epochs = 12"));
+    let _ = Store::open(&folder.path().join("c")).unwrap().prepare().unwrap();
     let start = |more: &[&str]| {
         let mut run = runner(folder.path(), "c", &[&["run", "p.toml", "--quiet"], more].concat());
         run.spawn().unwrap()
@@ -310,6 +311,7 @@ fn beside_running_runners_nothing_that_comes_and_goes_is_found_damaged() {
 fn killed_runs_leave_nothing_damaged_and_nothing_that_gc_does_not_clear() {
     let folder = quick();
     succeeds(folder.path(), "whole", &["run", "p.toml", "--quiet"]);
+    let _ = Store::open(&folder.path().join("c")).unwrap().prepare().unwrap();
     for pause in [5, 30, 70, 120, 200, 300] {
         let mut run = runner(folder.path(), "c", &["run", "p.toml", "--quiet"]).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(pause));

@@ -324,6 +324,7 @@ fn a_line_of_a_log_that_was_cut_is_told_and_ended_by_the_next_and_is_no_damage()
     let folder = tempfile::tempdir().unwrap();
     let store = filled(folder.path());
     let path = folder.path().join("logs").join(format!("{WORK}.jsonl"));
+    fs::create_dir(folder.path().join("logs")).unwrap();
     let line = json!({ "event": "epoch-finished", "text": "a {\"b\": 1} é" }).to_string();
     let cuts = (1..line.len()).filter(|cut| line.is_char_boundary(*cut));
     for cut in cuts {

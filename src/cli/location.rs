@@ -75,7 +75,11 @@ impl CacheArgs {
 /// A path from the current folder, where it lies below that.
 fn brief(path: PathBuf) -> PathBuf {
     let here = std::env::current_dir().and_then(|here| here.canonicalize());
-    here.ok().and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned)).unwrap_or(path)
+    match here.ok().and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned)) {
+        Some(inner) if inner.as_os_str().is_empty() => PathBuf::from("."),
+        Some(inner) => inner,
+        None => path,
+    }
 }
 
 /// The line that names the cache of a pipeline.

@@ -267,7 +267,13 @@ impl<'a> Executor<'a> {
     fn inputs(&self, node: &Node, task: &Task) -> Result<Inputs, Halt> {
         let mut inputs = Inputs::default();
         for edge in &node.inputs {
-            let Some(objects) = task.assessment.inputs.get(&edge.role) else { continue };
+            let objects = task.assessment.inputs.get(&edge.role).map_or(&[][..], Vec::as_slice);
+            // A record that lies may lack what every stage of its kind gives.
+            if edge.outputs.iter().any(|wanted| objects.iter().all(|(output, _)| output != wanted)) {
+                let (stage, input) = (node.name.clone(), self.run.graph.node(edge.from).name.clone());
+                let error = Box::new(EngineError::InputNotCached { stage, input });
+                return Err(Halt::UnusableInput { giver: edge.from, error });
+            }
             for (output, object) in objects {
                 let bytes = self.run.store.get(object).map_err(|source| match source {
                     StoreError::Damaged { .. } | StoreError::Lost { .. } | StoreError::Missing { .. } => {

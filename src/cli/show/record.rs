@@ -156,7 +156,7 @@ fn confusion(classes: &[Value]) -> String {
             let style = if predicted == class { STAGE } else { anstyle::Style::new() };
             row.push(Cell::right(text).style(style));
         }
-        let all = counts.iter().sum::<u64>().max(1);
+        let all = counts.iter().fold(0u64, |sum, count| sum.saturating_add(*count)).max(1);
         let right = counts.get(class).copied().unwrap_or(0);
         row.push(Cell::right(percent(right as f64 / all as f64)));
         rows.push(row);

@@ -62,7 +62,7 @@ fn histogram(gates: &Histogram) -> HistogramProto {
     HistogramProto {
         min: gates.min,
         max: gates.max,
-        num: gates.counts.iter().sum::<u64>() as f64,
+        num: gates.counts.iter().map(|count| *count as f64).sum(),
         sum: gates.sum,
         sum_squares: gates.sum_squares,
         bucket_limit: gates.limits(),
