@@ -74,7 +74,7 @@ fn fill(folder: &Path) -> PathBuf {
     let cache = folder.join("c");
     let store = Store::open(&cache).unwrap();
     let work = store.records_like("").unwrap()[0];
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1, of: None };
     store.save_partial(&work, &history, b"no state of a stage").unwrap();
     store.data_memo().update(|memo: &mut BTreeMap<String, u32>| memo.clear()).unwrap();
     cache
@@ -103,7 +103,8 @@ fn whatever_is_in_the_place_of_a_file_nothing_hangs_and_a_run_makes_it_good() {
         fs::write(&outside, b"of somebody else").unwrap();
         let cache = fill(folder.path());
         // Without its marker the folder would be somebody else's.
-        let is_ours = |path: &&PathBuf| !path.starts_with(cache.join("locks")) && !path.ends_with(".runner-cache");
+        let is_ours =
+            |path: &&PathBuf| !path.starts_with(cache.join("locks")) && !path.ends_with(".runner-cache");
         for path in files(&cache, "").iter().filter(is_ours) {
             put(thing, path, &outside);
         }

@@ -199,7 +199,7 @@ fn a_state_is_what_was_saved_or_it_is_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.load_partial(&WORK).unwrap(), Partial::Absent);
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 3 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 3, of: None };
     store.save_partial(&WORK, &history, b"first").unwrap();
     store.save_partial(&WORK, &history, b"second").unwrap();
     let whole = Partial::Whole { history, state: b"second".to_vec() };
@@ -403,7 +403,7 @@ fn most_memory() -> u64 {
 fn files_with_holes_that_claim_gigabytes_are_damaged_and_never_read_into_memory() {
     let folder = tempfile::tempdir().unwrap();
     let store = filled(folder.path());
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 3 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 3, of: None };
     store.save_partial(&WORK, &history, b"state").unwrap();
     store.pin(&WORK).unwrap();
     store.note_run("0123456789ab", "p", [WORK]).unwrap();

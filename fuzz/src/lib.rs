@@ -17,7 +17,7 @@ use runner::fingerprint::Fingerprint;
 use runner::network::Checkpoint;
 use runner::page::Report;
 use runner::pipeline;
-use runner::plan::{Entry, Graph, Plan, Verdict};
+use runner::plan::{DataIdentities, Entry, Graph, Plan, Verdict};
 use runner::prune::{Channels, Scores};
 use runner::report::figures::{Content, FigureId, Study};
 use runner::report::{Artifact, observations, summarise};
@@ -113,7 +113,7 @@ fn points(read: &pipeline::Pipeline, over: &[String]) -> bool {
         Ok(mut points) => {
             assert!(!points.is_empty());
             points.truncate(POINTS);
-            Graph::new(&points).is_ok_and(|graph| !graph.nodes.is_empty())
+            Graph::new(&points, &mut DataIdentities::new(None)).is_ok_and(|graph| !graph.nodes.is_empty())
         }
         Err(error) => refused(&error),
     }
@@ -219,7 +219,7 @@ pub fn record(input: &[u8]) -> bool {
     const DRAWN: usize = 32 << 20;
     let Ok(value) = serde_json::from_slice::<Value>(input) else { return false };
     let read = pipeline::parse("p.toml", READ, &[], stages::catalog()).unwrap();
-    let graph = Graph::new(&read.points(&[]).unwrap()).unwrap();
+    let graph = Graph::new(&read.points(&[]).unwrap(), &mut DataIdentities::new(None)).unwrap();
     let provenance: Provenance = serde_json::from_value(value["provenance"].clone()).unwrap_or_default();
     let folder = scratch();
     let store = Store::open(folder.path()).unwrap();

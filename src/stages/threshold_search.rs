@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{Kind, ParameterError, Parameters, Stage, parse, schema};
+use super::warning::Warning;
 use crate::content_hash;
 use crate::data::DataParams;
 use crate::network::NetworkSpec;
@@ -137,7 +138,30 @@ impl Stage for ThresholdSearch {
             "channels_full": scores.spec().channels,
             "channels": kept,
         });
+        let equal = equal_scores(scores.values());
         let channels = Channels::new(scores.spec().clone(), found.kept)?;
-        Ok(Outcome::Done(Output::new("channels", channels.to_safetensors()?, metrics)))
+        let output = Output::new("channels", channels.to_safetensors()?, metrics);
+        Ok(Outcome::Done(output.warned(equal.into_iter().collect())))
+    }
+}
+
+/// The warning that scores say nothing, where they are all the same.
+fn equal_scores(scores: &[Vec<f32>]) -> Option<Warning> {
+    let mut all = scores.iter().flatten().copied();
+    let first = all.next()?;
+    let channels = scores.iter().map(Vec::len).sum::<usize>() as u64;
+    all.all(|score| score == first).then(|| Warning::EqualScores { channels, score: f64::from(first) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_that_are_all_the_same_are_noticed() {
+        let equal = equal_scores(&[vec![0.5; 3], vec![0.5; 2]]);
+        assert_eq!(equal, Some(Warning::EqualScores { channels: 5, score: 0.5 }));
+        assert_eq!(equal_scores(&[vec![0.5, 0.25], vec![0.5]]), None);
+        assert_eq!(equal_scores(&[]), None);
     }
 }

@@ -6,6 +6,8 @@ use candle_core::{Device, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::state::Moments;
+use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::{Gradients, Model, Trainable};
 use crate::ops::{AdamStep, Moment, SgdStep};
@@ -20,11 +22,7 @@ pub enum OptimizerKind {
     Adam,
 }
 
-impl ContentHash for OptimizerKind {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        (*self == Self::Adam).content_hash(encoder);
-    }
-}
+content_hash!(enum OptimizerKind { Sgd => legacy Flag(false), Adam => legacy Flag(true) });
 
 /// Parameters of an optimizer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -133,12 +131,17 @@ impl Optimizer {
         Ok(Self { params, steps, state: buffers.into_iter().map(place).collect::<Result<_>>()? })
     }
 
-    /// Shape and values of its buffers.
+    /// Its buffers, by name; on the CPU where they lie.
     ///
     /// # Errors
     /// The device cannot be read.
-    pub fn buffers(&self) -> Result<Buffers> {
-        self.state.iter().map(|(name, moment)| Ok((name.clone(), moment.to_host()?))).collect()
+    pub(super) fn moments(&self) -> Result<Vec<Moments<'_>>> {
+        let mut found = Vec::with_capacity(self.state.len());
+        for (name, moment) in &self.state {
+            let (shape, values) = moment.values()?;
+            found.push(Moments { name, shape, values });
+        }
+        Ok(found)
     }
 
     /// Moves the parameters of a model by one step.

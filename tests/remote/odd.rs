@@ -177,7 +177,10 @@ fn a_record_that_lies_is_told_and_its_stage_runs_now_and_later() {
         fs::write(junk.join(format!("{hash}.safetensors")), b"no network").unwrap();
         let said = lab.well("b", &["run", "p.toml"]);
         assert!(said.contains(expected), "{what}: {said}");
-        assert!(said.contains(&format!("1 ran, 0 from the cache, {} from the shared cache", STAGES - 1)), "{what}: {said}");
+        assert!(
+            said.contains(&format!("1 ran, 0 from the cache, {} from the shared cache", STAGES - 1)),
+            "{what}: {said}"
+        );
         let again = lab.well("b", &["run", "p.toml"]);
         assert!(again.contains(&format!("0 ran, {STAGES} from the cache")), "{what}: {again}");
         // A pull of all results says which one is not used, and takes the others.

@@ -1,6 +1,6 @@
 //! Loss and accuracy by epoch, over seeds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::label::{self, Label};
 use super::{Absent, Study, sheet};
@@ -43,18 +43,20 @@ pub struct EpochMeans {
 impl Curve {
     /// The means of every epoch that a run has, in order. Of epochs with the same number in a run the last one counts.
     pub fn means(&self) -> Vec<EpochMeans> {
-        let mut epochs: BTreeMap<u64, BTreeMap<usize, &EpochRecord>> = BTreeMap::new();
-        for (at, (_, run)) in self.runs.iter().enumerate() {
-            for record in run {
-                epochs.entry(record.epoch).or_default().insert(at, record);
+        // By the epochs that are there, not by all up to the last: what a record says of its epoch may be any number.
+        let mut epochs: BTreeMap<u64, Vec<&EpochRecord>> = BTreeMap::new();
+        for (_, run) in &self.runs {
+            let mut seen = BTreeSet::new();
+            for record in run.iter().filter(|record| seen.insert(record.epoch)) {
+                epochs.entry(record.epoch).or_default().push(record);
             }
         }
         epochs
             .into_iter()
-            .map(|(epoch, records)| {
+            .map(|(epoch, here)| {
                 let mean = |value: fn(&EpochRecord) -> Option<f64>| {
-                    let values = records.values().filter_map(|record| value(record));
-                    Mean::of(&values.filter(|value| value.is_finite()).collect::<Vec<_>>())
+                    let finite = |value: &f64| value.is_finite();
+                    Mean::of(&here.iter().copied().filter_map(value).filter(finite).collect::<Vec<_>>())
                 };
                 EpochMeans {
                     epoch,
@@ -158,6 +160,14 @@ mod tests {
             mean_gate: None,
             lr: 0.1,
         }
+    }
+
+    #[test]
+    fn epochs_of_any_number_cost_no_more_than_their_records() {
+        let run = vec![record(1, 2.0, None), record(10_000_000, 1.0, None), record(u64::MAX, 0.5, None)];
+        let curve = Curve { stage: "retrain".into(), label: vec![], runs: vec![("".into(), run)] };
+        let epochs: Vec<u64> = curve.means().iter().map(|means| means.epoch).collect();
+        assert_eq!(epochs, [1, 10_000_000, u64::MAX]);
     }
 
     #[test]

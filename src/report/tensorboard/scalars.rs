@@ -70,6 +70,17 @@ fn histogram(gates: &Histogram) -> HistogramProto {
     }
 }
 
+/// Whether [`settled`] goes by an event.
+pub fn matters(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::StageStarted { .. }
+            | Event::StageResumed { .. }
+            | Event::EpochFinished { .. }
+            | Event::StageFinished { .. }
+    )
+}
+
 /// What holds of a log in the end: without the epochs that were done again, by a later run or after going on from an
 /// earlier state. And what its steps are.
 pub fn settled(log: &[Stamped]) -> (Axis, Vec<&Stamped>) {
