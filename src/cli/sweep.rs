@@ -157,7 +157,6 @@ fn command(
 /// The option that names a cache other than the default one, with a blank before it.
 pub fn cache_option(cache: &CacheArgs) -> String {
     let Some(folder) = cache.given() else { return String::new() };
-    }
     format!(" --cache {}", quoted(&folder.display().to_string()))
 }
 
