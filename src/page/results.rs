@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Report, table as sheet};
 use crate::plan::Graph;
-use crate::report::figures::label;
+use crate::report::figures::{Methods, Order, label};
 use crate::report::format::{plural, seconds};
 use crate::report::{
     Baseline, Grouping, Mean, Metric, Row, Sharing, merged_rows, observations, uncertainty, written,
@@ -32,7 +32,17 @@ fn averaged(graph: &Graph, records: &[Option<Record>], baseline: Option<&Baselin
 /// The table and how it is read.
 fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
     let compared = rows.iter().any(|row| row.against_baseline.is_some());
-    let labelled = rows.iter().any(|row| !row.places.is_empty());
+    let methods = Methods::of(&report.study);
+    let named = |row: &Row| methods.of_network(&row.stage, &row.label);
+    let mut sorted: Vec<&Row> = rows.iter().collect();
+    sorted.sort_by(|a, b| {
+        let order = |row: &Row| {
+            let (method, places) = named(row);
+            Order::of(&method, &places)
+        };
+        order(a).compare(&order(b))
+    });
+    let labelled = rows.iter().any(|row| !named(row).1.is_empty());
     let metrics: Vec<(Metric, &str)> = SHOWN
         .into_iter()
         .filter(|(metric, _)| rows.iter().any(|row| row.means.contains_key(metric)))
@@ -46,9 +56,10 @@ fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
             head.push(format!("minus {baseline} [95%]"));
         }
     }
-    let row = |row: &Row| {
-        let mut cells = vec![row.name.clone()];
-        cells.extend(labelled.then(|| label::words(&row.places)));
+    let row = |row: &&Row| {
+        let (method, places) = named(row);
+        let mut cells = vec![method.name];
+        cells.extend(labelled.then(|| label::words(&places)));
         cells.push(row.n.to_string());
         for (metric, _) in &metrics {
             cells.push(row.means.get(metric).map_or("–".to_owned(), |mean| cell(*metric, *mean)));
@@ -65,7 +76,7 @@ fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
             "Time is that of all stages that led to a network. "
             @if shared >= 1.0 { "Sharing equal stages between points saved " (seconds(shared)) "." }
         }
-        (sheet(&head, &rows.iter().map(row).collect::<Vec<_>>()))
+        (sheet(&head, &sorted.iter().map(row).collect::<Vec<_>>()))
     }
 }
 

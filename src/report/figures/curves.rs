@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::label::{self, Label};
-use super::{Absent, Study, sheet};
+use super::{Absent, Method, Methods, Order, Study, sheet};
 use crate::report::Mean;
 use crate::train::EpochRecord;
 
@@ -19,8 +19,12 @@ pub struct Curves {
 pub struct Curve {
     /// The stage.
     pub stage: String,
+    /// The method whose network it trains, or the stage itself.
+    pub method: Method,
     /// Its point, without seeds.
     pub label: Label,
+    /// The budget and other numbers of its point.
+    pub places: Label,
     /// Each seed in words, and its epochs.
     pub runs: Vec<(String, Vec<EpochRecord>)>,
 }
@@ -76,6 +80,7 @@ impl Curves {
     /// # Errors
     /// Nothing was trained yet.
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
+        let methods = Methods::of(study);
         let mut curves: Vec<Curve> = Vec::new();
         for (id, record) in study.records() {
             let history =
@@ -86,18 +91,23 @@ impl Curves {
                 continue;
             };
             let whole = study.graph.common_label(id);
-            let (stage, label) = (study.graph.node(id).name.clone(), label::without_seeds(&whole));
+            let label = label::without_seeds(&whole);
+            let (stage, method, places) = methods.of_training(id, &study.graph.node(id).name, &label);
             let run = (label::words(&label::seeds(&whole)), history);
             match curves.iter_mut().find(|curve| (&curve.stage, &curve.label) == (&stage, &label)) {
                 Some(curve) => curve.runs.push(run),
-                None => curves.push(Curve { stage, label, runs: vec![run] }),
+                None => curves.push(Curve { stage, method, label, places, runs: vec![run] }),
             }
         }
         if curves.is_empty() {
             return Err(Absent::new("nothing was trained yet"));
         }
         let stages: Vec<String> = curves.iter().map(|curve| curve.stage.clone()).collect();
-        curves.sort_by_key(|curve| stages.iter().position(|stage| *stage == curve.stage));
+        let place = |curve: &Curve| stages.iter().position(|stage| *stage == curve.stage);
+        curves.sort_by(|a, b| {
+            let order = |curve: &Curve| Order::of(&curve.method, &curve.places);
+            place(a).cmp(&place(b)).then_with(|| order(a).compare(&order(b)))
+        });
         Ok(Self { curves })
     }
 
@@ -147,6 +157,7 @@ impl Curves {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Role;
     use super::*;
 
     fn record(epoch: u64, loss: f64, validation: Option<f64>) -> EpochRecord {
@@ -165,7 +176,13 @@ mod tests {
     #[test]
     fn epochs_of_any_number_cost_no_more_than_their_records() {
         let run = vec![record(1, 2.0, None), record(10_000_000, 1.0, None), record(u64::MAX, 0.5, None)];
-        let curve = Curve { stage: "retrain".into(), label: vec![], runs: vec![("".into(), run)] };
+        let curve = Curve {
+            stage: "retrain".into(),
+            method: Method { name: "retrain".into(), role: Role::Method(0) },
+            label: vec![],
+            places: vec![],
+            runs: vec![("".into(), run)],
+        };
         let epochs: Vec<u64> = curve.means().iter().map(|means| means.epoch).collect();
         assert_eq!(epochs, [1, 10_000_000, u64::MAX]);
     }
@@ -174,7 +191,9 @@ mod tests {
     fn an_epoch_is_the_mean_of_the_runs_that_came_so_far() {
         let curve = Curve {
             stage: "retrain".into(),
+            method: Method { name: "retrain".into(), role: Role::Method(0) },
             label: vec![],
+            places: vec![],
             runs: vec![
                 ("seed=1".into(), vec![record(1, 2.0, Some(0.5)), record(2, 1.0, Some(0.75))]),
                 ("seed=2".into(), vec![record(1, 4.0, None)]),
