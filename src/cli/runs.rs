@@ -151,7 +151,7 @@ fn record(store: &Store, stage: &RunStage) -> Result<Option<Record>, StoreError>
     let Some(fingerprint) = stage.fingerprint.filter(|_| stage.state.has_result()) else { return Ok(None) };
     match store.lookup(&fingerprint)? {
         Lookup::Present(record) => Ok(Some(record)),
-        Lookup::Absent | Lookup::Damaged | Lookup::OutputMissing { .. } => Ok(None),
+        Lookup::Absent | Lookup::Damaged | Lookup::Unreadable | Lookup::OutputMissing { .. } => Ok(None),
     }
 }
 
