@@ -289,10 +289,10 @@ impl<'a> Executor<'a> {
         let limits = self.limits(node);
         let mut host =
             StageHost::new(store, teller, limits, lock, &node.name, self.saved_for(node, assessment));
-        let outcome = match self.run_stage(node, task, inputs.clone(), &mut host) {
+        let outcome = match self.run_stage(node, task, inputs, &mut host) {
             // A state that is whole, and yet not one that this stage can go on from.
             Err(StageError::Train(TrainError::State(why))) if host.begin_anew(&format!("({why})"))? => {
-                self.run_stage(node, task, inputs, &mut host)
+                self.run_stage(node, task, self.inputs(node, task)?, &mut host)
             }
             outcome => outcome,
         };

@@ -54,6 +54,16 @@ impl Inputs {
         read_network(self.one(role)?)
     }
 
+    /// The network in a role, whose bytes are given up: a training needs their room.
+    ///
+    /// # Errors
+    /// The role is empty, or its content is no network checkpoint.
+    pub fn take_network(&mut self, role: &'static str) -> Result<Checkpoint, StageError> {
+        let network = self.network(role)?;
+        self.0.remove(role);
+        Ok(network)
+    }
+
     /// The channels to keep in a role.
     ///
     /// # Errors
