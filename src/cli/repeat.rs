@@ -53,7 +53,7 @@ pub fn run(args: &RepeatArgs) -> Result<ExitCode> {
     }
     let how = &how;
     run::start_pool(how)?;
-    let store = Store::open(&args.cache.cache)?;
+    let store = args.cache.open_here()?;
     let mut all = store.runs()?;
     let (id, mut run) = all.swap_remove(chosen(&all, &args.run)?);
     tell_killed(&store, &id, &mut run)?;
@@ -64,8 +64,8 @@ pub fn run(args: &RepeatArgs) -> Result<ExitCode> {
         None
     };
     let into = args.into.as_deref().or(throw_away.as_ref().map(tempfile::TempDir::path));
-    let cache = CacheArgs { cache: into.unwrap_or(&args.cache.cache).to_owned() };
-    let mut opened = Opened::of_run(&id, &run, &cache)?;
+    let cache = CacheArgs::at(into.unwrap_or(store.root()));
+    let mut opened = Opened::of_run(&id, &run, Store::open(into.unwrap_or(store.root()))?)?;
     if !is_silent {
         tell_all!("{}", head(&id, &run));
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{check_optimizer, check_shape};
-use super::training::{TrainOn, Training, memory, schedule_warnings};
+use super::training::{TrainOn, Training, images, memory, schedule_warnings};
 use super::warning::{Outlook, Warning};
 use crate::content_hash;
 use crate::data::DataParams;
@@ -56,6 +56,14 @@ impl TrainingBudget {
         match self {
             Self::ScratchB if macs < full => (epochs as f64 * full.0 as f64 / macs.0 as f64).round() as u64,
             Self::ScratchE | Self::ScratchB => epochs,
+        }
+    }
+
+    /// As [`Self::epochs`], of a network that takes `share` of the full one's FLOPs.
+    fn epochs_at(self, epochs: u64, share: f64) -> f64 {
+        match self {
+            Self::ScratchB if share > 0.0 && share < 1.0 => epochs as f64 / share,
+            Self::ScratchE | Self::ScratchB => epochs as f64,
         }
     }
 }
@@ -137,6 +145,10 @@ impl Stage for Retrain {
         memory(network, data, (self.batch_size, &self.optimizer, self.conv, self.train_on))
     }
 
+    fn images(&self, share: f64, data: &DataParams) -> Option<f64> {
+        Some(images(self.budget.epochs_at(self.epochs, share), self.train_on, data))
+    }
+
     fn warnings(&self, outlook: &Outlook<'_>) -> Vec<Warning> {
         // A pruned network may train for longer, and its structure is not known before it is there: `run` looks again.
         match (self.budget, (outlook.inputs)("network")) {
@@ -149,7 +161,7 @@ impl Stage for Retrain {
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
-        let network = job.inputs.network("network")?;
+        let network = job.inputs.take_network("network")?;
         check_shape(&network, job.data)?;
         let epochs = self.budget.epochs(self.epochs, &network.spec);
         let training = Training {
@@ -164,7 +176,7 @@ impl Stage for Retrain {
             conv: self.conv,
             keep: Keep::BestValidation,
         };
-        let Some(trained) = training.run(job, &network)? else { return Ok(Outcome::Interrupted) };
+        let Some(trained) = training.run(job, network)? else { return Ok(Outcome::Interrupted) };
         let metrics = json!({
             "epochs": epochs,
             "best_epoch": trained.best_epoch,
@@ -172,8 +184,8 @@ impl Stage for Retrain {
             "history": trained.history,
         });
         let artifacts = BTreeMap::from([
-            ("best", trained.best.to_safetensors()?),
-            ("last", trained.last.to_safetensors()?),
+            ("best", trained.best.into_safetensors()?),
+            ("last", trained.last.into_safetensors()?),
         ]);
         let warnings = schedule_warnings(&self.schedule, epochs as f64);
         Ok(Outcome::Done(Output { artifacts, metrics, warnings }))
