@@ -97,7 +97,7 @@ impl Stage for Eval {
                 networks.insert(artifact.output.clone(), known);
                 continue;
             }
-            let network = read_network(artifact)?;
+            let network = read_network("network", artifact)?;
             check_shape(&network, job.data)?;
             let model = Model::load_on(&network, &job.device, &Backend::new(&job.device, self.conv)?)?;
             let Checkpoint { spec, tensors } = network;
