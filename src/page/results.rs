@@ -9,9 +9,10 @@ use crate::report::format::{plural, seconds};
 use crate::report::{Baseline, Grouping, Mean, Metric, Row, Sharing, observations, rows, written};
 use crate::store::Record;
 
-const SHOWN: [(Metric, &str); 7] = [
+const SHOWN: [(Metric, &str); 8] = [
     (Metric::Accuracy, "accuracy"),
     (Metric::FlopsRatio, "FLOPs kept"),
+    (Metric::FlopsWanted, "wanted"),
     (Metric::Parameters, "parameters"),
     (Metric::Bytes, "size"),
     (Metric::Latency1, "ms at 1"),

@@ -54,7 +54,7 @@ fn epochs(metrics: &Value, epoch: u64, word: &str) -> String {
 /// A value of a metric in words.
 pub fn written(metric: Metric, value: f64) -> String {
     match metric {
-        Metric::Accuracy | Metric::FlopsRatio => percent(value),
+        Metric::Accuracy | Metric::FlopsRatio | Metric::FlopsWanted => percent(value),
         Metric::Loss => format!("{value:.4}"),
         Metric::Macs | Metric::Parameters => count(value.round() as u64),
         Metric::Bytes => bytes(value.round() as u64),

@@ -1,6 +1,6 @@
 //! The table of a study: a row for each network of each point, over seeds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ pub enum Metric {
     Loss,
     /// Multiply-accumulates over those of the plain network.
     FlopsRatio,
+    /// The share of them that the search was to keep.
+    FlopsWanted,
     /// Multiply-accumulates of one image.
     Macs,
     /// Trainable parameters.
@@ -37,10 +39,11 @@ pub enum Metric {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Accuracy,
         Self::Loss,
         Self::FlopsRatio,
+        Self::FlopsWanted,
         Self::Macs,
         Self::Parameters,
         Self::Bytes,
@@ -55,6 +58,7 @@ impl Metric {
             Self::Accuracy => "accuracy",
             Self::Loss => "loss",
             Self::FlopsRatio => "flops_ratio",
+            Self::FlopsWanted => "flops_wanted",
             Self::Macs => "macs",
             Self::Parameters => "parameters",
             Self::Bytes => "bytes",
@@ -100,6 +104,7 @@ pub fn observations(graph: &Graph, records: &[Option<Record>]) -> Vec<Observatio
                     Metric::FlopsRatio,
                     metrics["macs"].as_f64().zip(plain).map(|(macs, plain)| macs / plain),
                 );
+                put(Metric::FlopsWanted, wanted(graph, records, edge.from));
                 put(Metric::Parameters, metrics["parameters"].as_f64());
                 put(Metric::Latency1, metrics["latency_ms"]["1"].as_f64());
                 put(Metric::Latency64, metrics["latency_ms"]["64"].as_f64());
@@ -132,6 +137,19 @@ fn seconds(graph: &Graph, records: &[Option<Record>], id: NodeId) -> Option<f64>
         open.extend(graph.node(id).inputs.iter().map(|edge| edge.from).filter(|from| seen.insert(*from)));
     }
     Some(total)
+}
+
+/// The share of FLOPs that the nearest search above a node was to keep.
+fn wanted(graph: &Graph, records: &[Option<Record>], id: NodeId) -> Option<f64> {
+    let (mut open, mut seen) = (VecDeque::from([id]), BTreeSet::from([id]));
+    while let Some(id) = open.pop_front() {
+        let ratio = records[id.0].as_ref().and_then(|record| record.metrics["wanted_ratio"].as_f64());
+        if ratio.is_some() {
+            return ratio;
+        }
+        open.extend(graph.node(id).inputs.iter().map(|edge| edge.from).filter(|from| seen.insert(*from)));
+    }
+    None
 }
 
 /// What it saves that equal work of several points is done once.

@@ -1,4 +1,4 @@
-//! `threshold-search`: one threshold over all gates, such that the slim network fits a FLOPs budget.
+//! `threshold-search`: one order of all channels, of which the best are kept that fit a FLOPs budget.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,13 +10,13 @@ use crate::content_hash;
 use crate::data::DataParams;
 use crate::network::NetworkSpec;
 use crate::pipeline::{InputRole, OutputRole};
-use crate::prune::{Channels, Scores, SearchInput, importance, reachable, threshold_search};
+use crate::prune::{Channels, Scores, SearchInput, Ties, importance, reachable, threshold_search};
 
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "threshold-search",
-    summary: "choose the channels to keep: one global threshold over the gates, to a FLOPs budget",
-    version: 2,
+    summary: "choose the channels to keep: the best of all layers, as many as a FLOPs budget allows",
+    version: 3,
     inputs: &[
         InputRole {
             role: "network",
@@ -50,7 +50,7 @@ pub struct ThresholdSearch {
     /// network may have: the share that is kept.
     #[schemars(range(min = 0.0001, max = 1.0))]
     pub flops_ratio: f64,
-    /// How far below `flops_ratio` the achieved ratio may lie; more is an error. By default any network that fits is right.
+    /// How far below `flops_ratio` the achieved ratio may lie; more is an error. By default no distance is.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub tolerance: Option<f64>,
     /// Channels that survive in every layer, however small their gates.
@@ -59,13 +59,15 @@ pub struct ThresholdSearch {
     /// Keeps a multiple of this many channels in every layer (8, say, for hardware that likes it), or all of them.
     #[schemars(range(min = 1, max = 1024))]
     pub round_to: usize,
+    /// Which of the channels of equal score are removed first.
+    pub ties: Ties,
 }
 
-content_hash!(ThresholdSearch { flops_ratio, tolerance, min_channels, round_to });
+content_hash!(ThresholdSearch { flops_ratio, tolerance, min_channels, round_to, ties });
 
 impl Default for ThresholdSearch {
     fn default() -> Self {
-        Self { flops_ratio: 0.5, tolerance: None, min_channels: 1, round_to: 1 }
+        Self { flops_ratio: 0.5, tolerance: None, min_channels: 1, round_to: 1, ties: Ties::Spread }
     }
 }
 
@@ -123,6 +125,7 @@ impl Stage for ThresholdSearch {
             tolerance: self.tolerance,
             min_channels: self.min_channels,
             round_to: self.round_to,
+            ties: self.ties,
         })?;
         let kept: Vec<usize> = found.kept.iter().map(Vec::len).collect();
         let metrics = json!({
@@ -136,6 +139,12 @@ impl Stage for ThresholdSearch {
             "parameters_pruned": found.params_pruned,
             "channels_full": scores.spec().channels,
             "channels": kept,
+            "filled": found.filled.iter().sum::<usize>(),
+            "tied": found.tied.iter().sum::<usize>(),
+            "tied_kept": found.tied_kept.iter().sum::<usize>(),
+            "channels_filled": found.filled,
+            "channels_tied": found.tied,
+            "channels_tied_kept": found.tied_kept,
         });
         let channels = Channels::new(scores.spec().clone(), found.kept)?;
         Ok(Outcome::Done(Output::new("channels", channels.to_safetensors()?, metrics)))

@@ -76,6 +76,7 @@ fn title(metric: Metric) -> &'static str {
         Metric::Accuracy => "accuracy",
         Metric::Loss => "loss",
         Metric::FlopsRatio => "FLOPs kept",
+        Metric::FlopsWanted => "wanted",
         Metric::Macs => "FLOPs",
         Metric::Parameters => "parameters",
         Metric::Bytes => "size",

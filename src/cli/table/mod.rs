@@ -13,7 +13,7 @@ use super::style::{FAINT, paint};
 use crate::pipeline::nearest;
 use crate::report::figures::label::is_seed;
 use crate::report::format::{plural, seconds};
-use crate::report::{Baseline, Grouping, Metric, Observation, Sharing, observations, rows};
+use crate::report::{Baseline, Grouping, Metric, Observation, Row, Sharing, observations, rows};
 use cells::Table;
 pub use formats::escaped;
 
@@ -45,8 +45,8 @@ pub struct TableArgs {
     /// Compare every row with the networks of this stage, or with those at this value of a swept key
     #[arg(long, value_name = "STAGE|KEY=VALUE")]
     baseline: Option<String>,
-    /// Show this figure (repeatable): accuracy, loss, flops_ratio, macs, parameters, bytes,
-    /// latency_1_ms, latency_64_ms or seconds
+    /// Show this figure (repeatable): accuracy, loss, flops_ratio, flops_wanted, macs,
+    /// parameters, bytes, latency_1_ms, latency_64_ms or seconds
     #[arg(long, value_name = "METRIC")]
     metric: Vec<Figure>,
     /// How the table is written
@@ -75,9 +75,10 @@ impl std::str::FromStr for Figure {
     }
 }
 
-const SHOWN: [Metric; 8] = [
+const SHOWN: [Metric; 9] = [
     Metric::Accuracy,
     Metric::FlopsRatio,
+    Metric::FlopsWanted,
     Metric::Macs,
     Metric::Parameters,
     Metric::Bytes,
@@ -85,6 +86,22 @@ const SHOWN: [Metric; 8] = [
     Metric::Latency64,
     Metric::Seconds,
 ];
+
+/// The figures that are shown: those asked for, and where networks are compared always the FLOPs that each kept; by
+/// default all that some row has.
+fn shown(asked: &[Figure], compared: bool, rows: &[Row]) -> Vec<Metric> {
+    if asked.is_empty() {
+        let known = |metric: &Metric| {
+            *metric != Metric::FlopsWanted || rows.iter().any(|row| row.means.contains_key(metric))
+        };
+        return SHOWN.into_iter().filter(known).collect();
+    }
+    let mut metrics: Vec<Metric> = asked.iter().map(|figure| figure.0).collect();
+    if compared && !metrics.contains(&Metric::FlopsRatio) {
+        metrics.push(Metric::FlopsRatio);
+    }
+    metrics
+}
 
 /// Prints the table.
 pub fn run(args: &TableArgs) -> Result<()> {
@@ -101,8 +118,7 @@ pub fn run(args: &TableArgs) -> Result<()> {
         other => vec![other.to_owned()],
     };
     let rows = rows(&found, &Grouping { over: averaged(&args.group_by, &axes)?, outputs, baseline });
-    let metrics: Vec<Metric> =
-        if args.metric.is_empty() { SHOWN.to_vec() } else { args.metric.iter().map(|f| f.0).collect() };
+    let metrics = shown(&args.metric, args.baseline.is_some(), &rows);
     let sharing = Sharing::of(&opened.graph, &records);
     let missing = plan.to_run();
     let table = || Table::new(&rows, &metrics, args.baseline.as_deref());

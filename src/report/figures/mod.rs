@@ -128,7 +128,8 @@ impl FigureId {
             }
             Self::Gates => {
                 "How the scores of all channels of all layers are spread, and the thresholds that the searches found: \
-                 what lies left of the line was removed, save what a layer needs to live."
+                 what lies left of the line was removed, save the channels that a layer has to keep and those that filled \
+                 the budget up."
             }
             Self::Curves => {
                 "Means over seeds by epoch, each seed as a thin line. Solid: validation images; dotted: training images."
