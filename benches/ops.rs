@@ -25,7 +25,7 @@ fn random(shape: &[usize]) -> Tensor {
 }
 
 fn backend(algorithm: Algorithm) -> Backend {
-    Backend::cpu(algorithm, Vectors::Widest)
+    Backend::cpu(algorithm, Vectors::widest())
 }
 
 fn activation(maps: Convolved, channels: usize) -> runner::ops::Activation {

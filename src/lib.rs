@@ -14,5 +14,6 @@ pub mod prune;
 pub mod random;
 pub mod report;
 pub mod stages;
+pub mod state;
 pub mod store;
 pub mod train;

@@ -17,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use runner::fingerprint::Fingerprint;
 use runner::network::{Arch, Checkpoint, NetworkSpec, initialise};
 use runner::prune::{Channels, Scores, add_gates};
+use runner::state::{RunState, StageState};
 use runner::store::{
     History, LastRun, MANIFEST, ObjectHash, OutputEntry, Provenance, Record, Replace, Request, RunRecord,
     RunStage, Store,
@@ -269,7 +270,7 @@ fn cache(store: &Store, work: Fingerprint) {
     store.remember("p", "", "s", &last).unwrap();
     let run = RunRecord {
         manifest: MANIFEST,
-        status: "done".into(),
+        status: RunState::Done,
         exit_code: Some(0),
         command: vec!["runner".into(), "run".into()],
         folder: "/".into(),
@@ -286,7 +287,7 @@ fn cache(store: &Store, work: Fingerprint) {
             stage: "retrain".into(),
             points: vec![0],
             fingerprint: Some(work),
-            state: "ran".into(),
+            state: StageState::Ran,
             outputs: BTreeMap::from([("network".into(), ObjectHash::of(b"another"))]),
             images: Some("d".into()),
             version: Some(1),

@@ -1,12 +1,13 @@
-//! The CPU's kernels: against the portable operations, against brute force in `f64`, and against themselves with other vectors and
-//! other numbers of threads. Shapes are random and odd.
+//! The CPU's kernels: against the portable operations, against brute force in `f64`, and to the byte against themselves with
+//! other vectors and other numbers of threads. Shapes are random and odd.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 use runner::ops::{
-    Algorithm, BN_EPS, Backend, BnAct, Conv2d, Convolved, Input, Pool, Reuse, Vectors, Wanted,
+    Algorithm, BN_EPS, Backend, BnAct, Conv2d, Convolved, Input, Pool, Reuse, Vectors, Wanted, linear,
+    linear_backward,
 };
 
 const DEVICE: Device = Device::Cpu;
@@ -26,6 +27,10 @@ fn random(shape: &[usize], seed: u64) -> Tensor {
 
 fn flat(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn bits(tensor: &Tensor) -> Vec<u32> {
+    flat(tensor).into_iter().map(f32::to_bits).collect()
 }
 
 /// The largest difference, in shares of the largest expected value.
@@ -264,7 +269,7 @@ proptest! {
         let portable = layer.run(&Backend::portable());
         prop_assume!(portable.from_a_jump > 5e-5);
         for algorithm in [Algorithm::Exact, Algorithm::Fast] {
-            for vectors in Vectors::ALL {
+            for vectors in Vectors::available() {
                 let found = layer.run(&Backend::cpu(algorithm, vectors));
                 for ((name, found), (_, expected)) in found.all().into_iter().zip(portable.all()) {
                     // The sums of the gradient under a convolution cancel, wholly where batch norm follows a single
@@ -286,12 +291,55 @@ proptest! {
     }
 
     #[test]
+    fn the_instruction_set_changes_no_byte(
+        layer in layers(&[(3, 1), (3, 1), (3, 1), (1, 0), (3, 0), (5, 2)]),
+    ) {
+        for algorithm in [Algorithm::Exact, Algorithm::Fast] {
+            let widest = layer.run(&Backend::cpu(algorithm, Vectors::widest()));
+            for vectors in Vectors::available().into_iter().skip(1) {
+                let found = layer.run(&Backend::cpu(algorithm, vectors));
+                for ((name, found), (_, widest)) in found.all().into_iter().zip(widest.all()) {
+                    prop_assert!(bits(found) == bits(widest), "{:?}, {}, {}", algorithm, vectors, name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_linear_layer_has_the_same_bytes_on_every_instruction_set_with_any_number_of_threads(
+        batch in 1usize..70, inputs in 1usize..90, outputs in 1usize..120, seed in 0u64..1000,
+    ) {
+        let [x, weight] = [(batch, 1), (outputs, 2)].map(|(rows, i)| random(&[rows, inputs], seed + i));
+        let (bias, dy) = (random(&[outputs], seed + 3), random(&[batch, outputs], seed + 4));
+        let run = |backend: &Backend| {
+            let y = linear(&x, &weight, &bias, backend).unwrap();
+            let (dx, grads) = linear_backward(&x, &weight, &dy, backend).unwrap();
+            [y, dx, grads.dweight, grads.dbias]
+        };
+        let portable = run(&Backend::portable());
+        let widest = run(&Backend::cpu(Algorithm::Fast, Vectors::widest()));
+        for (found, expected) in widest.iter().zip(&portable) {
+            prop_assert_eq!(found.dims(), expected.dims());
+            let apart = apart(found, &double(expected));
+            prop_assert!(apart < 1e-5, "{:.1e}", apart);
+        }
+        for vectors in Vectors::available() {
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let found = pool.install(|| run(&Backend::cpu(Algorithm::Fast, vectors)));
+                for (found, widest) in found.iter().zip(&widest) {
+                    prop_assert!(bits(found) == bits(widest), "{}, {} threads", vectors, threads);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_number_of_threads_changes_no_byte(layer in layers(&[(3, 1)])) {
         for algorithm in [Algorithm::Exact, Algorithm::Fast] {
             let with = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let found = pool.install(|| layer.run(&Backend::cpu(algorithm, Vectors::Widest)));
-                let bits = |tensor: &Tensor| flat(tensor).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                let found = pool.install(|| layer.run(&Backend::cpu(algorithm, Vectors::widest())));
                 found.all().into_iter().map(|(_, tensor)| bits(tensor)).collect::<Vec<_>>()
             };
             let one = with(1);
@@ -314,7 +362,7 @@ fn the_fast_algorithm_stays_within_1e_4_of_double_precision_on_the_layers_of_a_v
             kernel: (3, 1),
             seed: 5,
         };
-        let found = layer.run(&Backend::cpu(Algorithm::Fast, Vectors::Widest));
+        let found = layer.run(&Backend::cpu(Algorithm::Fast, Vectors::widest()));
         let [y, dx, dweight] = layer.by_definition(&found);
         let apart = [apart(&found.y, &y.0), apart(&found.dx, &dx.0), apart(&found.dweight, &dweight.0)];
         println!("{inputs} to {outputs} channels, {side}x{side}: y, dx, dweight {apart:?}");
@@ -361,4 +409,12 @@ fn shapes_that_do_not_fit_are_errors() {
     assert!(Conv2d::new(random(&[5, 3, 3, 2], 1), 1).is_err());
     let unpadded = Conv2d::new(random(&[5, 3, 3, 3], 1), 0).unwrap();
     assert!(unpadded.forward(&random(&[2, 3, 2, 8], 2)).is_err(), "no room for the kernel");
+    let (x, weight, bias) = (random(&[4, 6], 1), random(&[3, 6], 2), random(&[3], 3));
+    for backend in [Backend::portable(), Backend::cpu(Algorithm::Fast, Vectors::widest())] {
+        assert!(linear(&x, &weight, &bias, &backend).is_ok());
+        assert!(linear(&random(&[4, 5], 1), &weight, &bias, &backend).is_err());
+        assert!(linear(&x, &weight, &random(&[4], 3), &backend).is_err());
+        assert!(linear_backward(&x, &weight, &random(&[4, 2], 4), &backend).is_err());
+        assert!(linear_backward(&x, &weight, &random(&[5, 3], 4), &backend).is_err());
+    }
 }

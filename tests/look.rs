@@ -117,7 +117,7 @@ macro_rules! snapshot {
             (r" +\d+(\.\d)? m?s\b", " [took]"),
             (r"process \d+ on \S+?(,|\n)", "process [id] on [host]$1"),
             (r"\d+\.\d\d%", "[%]"),
-            (r"  (\S+), cpu, (\d+) threads?", "  [host], cpu, [threads]"),
+            (r"  (\S+), cpu( \(\w+\))?, (\d+) threads?", "  [host], cpu, [threads]"),
             (r"(kept|best) epoch \d", "$1 epoch [n]"),
             (r"(prune +cached[^\n]*\n +)\d[\d.]*( k)? FLOPs, \d[\d.]*( k)? parameters", "$1[cost]"),
             // Columns are as wide as what was filtered out of them.

@@ -12,8 +12,8 @@ use candle_core::{Device, Tensor};
 use runner::data::{DataParams, load};
 use runner::network::{Arch, Checkpoint, HostTensor, NetworkSpec, initialise};
 use runner::ops::{
-    AdamStep, Algorithm, BnAct, BnActGrads, Conv2d, Pool, SgdStep, adam_step, cross_entropy, global_avg_pool,
-    global_avg_pool_backward, linear, linear_backward, sgd_step,
+    AdamStep, Algorithm, Backend, BnAct, BnActGrads, Conv2d, Pool, SgdStep, adam_step, cross_entropy,
+    global_avg_pool, global_avg_pool_backward, linear, linear_backward, sgd_step,
 };
 use runner::prune::{add_gates, regulariser};
 use runner::train::{
@@ -230,11 +230,17 @@ fn the_average_pool_is_pytorch_s() {
 fn the_linear_layer_is_pytorch_s() {
     cases("linear.", 3, |case| {
         let (x, w, b) = (case.tensor("x"), case.tensor("w"), case.tensor("b"));
-        case.holds(Path::Portable, "y", &linear(&x, &w, &b).unwrap(), 2e-6);
-        let (dx, grads) = linear_backward(&x, &w, &case.tensor("dy")).unwrap();
-        case.holds(Path::Portable, "dx", &dx, 2e-6);
-        case.holds(Path::Portable, "dw", &grads.dweight, 2e-6);
-        case.holds(Path::Portable, "db", &grads.dbias, 2e-6);
+        for path in PATHS {
+            let backend = match path {
+                Path::Cpu => Backend::new(&Device::Cpu, Algorithm::default()).unwrap(),
+                Path::Portable => Backend::portable(),
+            };
+            case.holds(path, "y", &linear(&x, &w, &b, &backend).unwrap(), 2e-6);
+            let (dx, grads) = linear_backward(&x, &w, &case.tensor("dy"), &backend).unwrap();
+            case.holds(path, "dx", &dx, 2e-6);
+            case.holds(path, "dw", &grads.dweight, 2e-6);
+            case.holds(path, "db", &grads.dbias, 2e-6);
+        }
     });
 }
 

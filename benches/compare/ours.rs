@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         (Objective::Weights { label_smoothing: 0.0 }, OptimizerParams::default())
     };
-    let model = Model::load_on(&network, &Device::Cpu, &Backend::new(&Device::Cpu, case.conv))?;
+    let model = Model::load_on(&network, &Device::Cpu, &Backend::new(&Device::Cpu, case.conv)?)?;
     drop(network);
     let mut trainee = Trainee { model, optimizer: Optimizer::new(optimizer.clone()), objective };
     let [channels, height, width] = case.input;
@@ -110,7 +110,7 @@ fn layers() -> Result<(), Box<dyn Error>> {
         / 1e9;
     println!("GEMM peak (1536 x 1536 x 1536, the gemm crate): {peak:.0} GFLOP/s\n");
     println!("| channels | map | forward | input gradient | both gradients |\n|---|---|---|---|---|");
-    let backend = Backend::cpu(Algorithm::Fast, Vectors::Widest);
+    let backend = Backend::cpu(Algorithm::Fast, Vectors::widest());
     let shapes = [(64, 64, 32), (64, 128, 16), (128, 128, 16), (128, 256, 8), (256, 256, 8), (256, 512, 4)];
     for (inputs, outputs, side) in shapes.into_iter().chain([(512, 512, 4), (512, 512, 2)]) {
         let ones = |channels: usize| Tensor::ones(channels, candle_core::DType::F32, device);

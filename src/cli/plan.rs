@@ -140,17 +140,16 @@ fn as_json(graph: &Graph, plan: &Plan) -> serde_json::Value {
     let stages = graph.iter().map(|(id, node)| {
         let entry = plan.entry(id);
         let points: Vec<String> = node.uses.iter().map(|usage| graph.points[usage.point].name()).collect();
-        let (state, reasons, resumes) = match &entry.verdict {
-            Verdict::Cached(_) => ("cached", vec![], false),
-            Verdict::Left => ("left", vec![], false),
-            Verdict::Run { reasons, resumes } => ("run", reasons.clone(), *resumes),
+        let (reasons, resumes) = match &entry.verdict {
+            Verdict::Cached(_) | Verdict::Left => (vec![], false),
+            Verdict::Run { reasons, resumes } => (reasons.clone(), *resumes),
         };
         let words: Vec<String> = reasons.iter().map(ToString::to_string).collect();
         json!({
             "stage": node.name,
             "kind": node.stage.kind.name,
             "points": points,
-            "state": state,
+            "state": entry.verdict.state(),
             "reasons": reasons,
             "why": words,
             "resumes": resumes,

@@ -12,9 +12,9 @@ use super::run::{self, exit_code};
 use super::runs::{chosen, tell_killed, version};
 use super::style::{BAD, Cell, FAINT, GOOD, STAGE, STALE, columns, paint};
 use super::{FAILURE, runs};
-use crate::engine::Status;
 use crate::report::format::{minute, plural};
 use crate::report::repeated::{Compared, Verdict, compare};
+use crate::state::{RunState, StageState};
 use crate::store::{RunRecord, Store};
 
 /// Run the points of a run again, from what was kept of it
@@ -75,14 +75,15 @@ pub fn run(args: &RepeatArgs) -> Result<ExitCode> {
     let selection = SelectionArgs { only: request.only, until: request.until, force };
     let (done, stop) = run::go(&mut opened, &selection, how)?;
     let code = exit_code(&done, &stop);
-    let (status, records) = (done.status.clone(), done.records.clone());
-    if status != Status::Done {
+    let (status, records) = (done.status, done.records.clone());
+    if status != RunState::Done {
         return run::end(&opened, &cache, how, done, &stop);
     }
-    let ran = done.ran.len();
+    let (ran, cached) = (done.count(StageState::Ran), done.count(StageState::Cached));
     let found = compare(&run, &opened.graph, &records);
     if how.json {
-        let line = json!({"event": "repeat-compared", "run": id, "ran": ran, "cached": done.cached, "compared": found});
+        let line =
+            json!({"event": "repeat-compared", "run": id, "ran": ran, "cached": cached, "compared": found});
         say!("{line}");
     } else if !how.quiet {
         say_all!("{}", told(&found, args.check, ran));
@@ -119,7 +120,7 @@ fn head(id: &str, run: &RunRecord) -> String {
             rows.push(vec![Cell::left(name).style(FAINT), Cell::left(words).style(STALE)]);
         }
     }
-    if run.status != "done" {
+    if run.status != RunState::Done {
         let words = format!("it was {}: its outputs are known as far as it came", run.status);
         rows.push(vec![Cell::left("status").style(FAINT), Cell::left(words).style(STALE)]);
     }

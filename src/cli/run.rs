@@ -11,9 +11,9 @@ use super::progress::{Json, Quiet, TensorBoard, Terminal};
 use super::runs::Kept;
 use super::style::{BAD, GOOD, STALE, paint};
 use super::{FAILURE, summary, sweep};
-use crate::engine::{
-    Event, Options, Place, Reporter, RunSummary, Stamped, Status, StopFlag, execute, memory,
-};
+use crate::engine::{Event, Options, Place, Reporter, RunSummary, Stamped, StopFlag, execute, memory};
+use crate::ops::Vectors;
+use crate::state::{RunState, StageState};
 use crate::store::StoreError;
 
 /// Run the stages of a pipeline that are stale
@@ -61,8 +61,10 @@ fn threads(how: &HowArgs) -> usize {
 /// First of all: whoever uses the pool before makes one of its own size.
 ///
 /// # Errors
-/// Somebody did.
+/// Somebody did; `RUNNER_VECTORS` names no instruction set of this machine.
 pub fn start_pool(how: &HowArgs) -> Result<()> {
+    // A wrong name is an error before anything runs.
+    Vectors::chosen()?;
     rayon::ThreadPoolBuilder::new().num_threads(threads(how)).build_global().into_diagnostic()
 }
 
@@ -128,10 +130,10 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
 
 /// What a run ends with.
 pub fn exit_code(done: &RunSummary, stop: &StopFlag) -> u8 {
-    match &done.status {
-        Status::Done => 0,
-        Status::Interrupted { .. } => stop.signal().map_or(FAILURE, crate::engine::Signal::exit_code),
-        Status::Failed => FAILURE,
+    match done.status {
+        RunState::Done => 0,
+        RunState::Interrupted => stop.signal().map_or(FAILURE, crate::engine::Signal::exit_code),
+        RunState::Failed | RunState::Running | RunState::Killed => FAILURE,
     }
 }
 
@@ -164,7 +166,7 @@ pub fn end(
     let is_silent = how.json || how.quiet;
     // What ends the run at once needs no list.
     let is_alone = done.failures.len() == 1 && done.skipped.is_empty();
-    if done.status == Status::Failed && is_alone {
+    if done.status == RunState::Failed && is_alone {
         if let Some(failure) = done.failures.pop_if(|failure| !is_sweep || failure.node.is_none()) {
             return Err(failure.error.into());
         }
@@ -180,13 +182,15 @@ pub fn end(
         anstream::eprintln!("{} {push}", paint(STALE, "to send what is missing:"));
     }
     let counts = sweep::counts(&opened.graph, &done);
-    match &done.status {
-        Status::Done => {
+    match done.status {
+        RunState::Done => {
             if !is_silent {
                 anstream::eprintln!("{} {counts}", paint(GOOD, "done:"));
             }
         }
-        Status::Interrupted { stages } => {
+        RunState::Interrupted => {
+            let stages = done.those(StageState::Interrupted);
+            let stages: Vec<&str> = stages.map(|id| opened.graph.node(id).name.as_str()).collect();
             let what = match stages.as_slice() {
                 [] => String::new(),
                 [one] => format!(" in {one}, whose state is saved"),
@@ -194,7 +198,9 @@ pub fn end(
             };
             anstream::eprintln!("{}{what}; the same command goes on from there", paint(BAD, "interrupted"));
         }
-        Status::Failed => anstream::eprintln!("{} {counts}", paint(BAD, "failed:")),
+        RunState::Failed | RunState::Running | RunState::Killed => {
+            anstream::eprintln!("{} {counts}", paint(BAD, "failed:"))
+        }
     }
     Ok(ExitCode::from(exit_code(&done, stop)))
 }

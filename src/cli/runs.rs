@@ -10,9 +10,10 @@ use super::args::{CacheArgs, SelectionArgs};
 use super::open::Opened;
 use super::style::{BAD, Cell, FAINT, GOOD, STAGE, STALE, columns, paint};
 use super::sweep::quoted;
-use crate::engine::{Options, RunSummary, Status};
+use crate::engine::{Options, RunSummary};
 use crate::plan::Plan;
 use crate::report::format::{minute, plural, seconds};
+use crate::state::{RunState, StageState};
 use crate::store::{MANIFEST, Request, RunLock, RunRecord, RunStage, Store, StoreError};
 
 /// List the runs of a cache, or show one: command, machine, points, work
@@ -101,11 +102,11 @@ pub fn chosen(runs: &[(String, RunRecord)], text: &str) -> Result<usize> {
 /// Its lock cannot be looked at.
 pub fn tell_killed(store: &Store, id: &str, run: &mut RunRecord) -> Result<()> {
     // Runs of the first version held no lock.
-    if run.status == "running" && run.request.is_some() && !store.goes_on_now(id)? {
+    if run.status == RunState::Running && run.request.is_some() && !store.goes_on_now(id)? {
         // It may have ended just now.
         match store.kept_run(id)? {
-            Some(now) if now.status != "running" => *run = now,
-            _ => "killed".clone_into(&mut run.status),
+            Some(now) if now.status != RunState::Running => *run = now,
+            _ => run.status = RunState::Killed,
         }
     }
     Ok(())
@@ -117,12 +118,16 @@ pub fn command(run: &RunRecord) -> String {
 }
 
 fn status(run: &RunRecord) -> Cell {
-    let style = match run.status.as_str() {
-        "done" => GOOD,
-        "failed" | "killed" => BAD,
-        _ => STALE,
-    };
-    Cell::left(&run.status).style(style)
+    Cell::left(run.status.word()).style(style(run.status))
+}
+
+/// The style of a run's state.
+pub fn style(state: RunState) -> anstyle::Style {
+    match state {
+        RunState::Done => GOOD,
+        RunState::Failed | RunState::Killed => BAD,
+        RunState::Running | RunState::Interrupted => STALE,
+    }
 }
 
 fn row(id: &str, run: &RunRecord) -> Vec<Cell> {
@@ -167,7 +172,7 @@ fn one(id: &str, run: &RunRecord, hash: &str) -> String {
         let fingerprint = stage.fingerprint.map_or("-".to_owned(), |fingerprint| fingerprint.short());
         vec![
             Cell::left(&stage.stage).style(STAGE),
-            Cell::left(&stage.state),
+            Cell::left(stage.state.word()),
             Cell::left(fingerprint).style(FAINT),
             Cell::left(points).style(FAINT),
         ]
@@ -217,7 +222,7 @@ impl Kept {
                 stage: node.name.clone(),
                 points,
                 fingerprint: plan.entry(id).fingerprint,
-                state: "open".to_owned(),
+                state: StageState::Open,
                 outputs: BTreeMap::new(),
                 images: None,
                 version: Some(node.stage.kind.version),
@@ -241,7 +246,7 @@ impl Kept {
             manifest: MANIFEST,
             exit_code: None,
             request: Some(request),
-            status: "running".to_owned(),
+            status: RunState::Running,
             command: std::env::args().collect(),
             folder: folder.display().to_string(),
             host: gethostname::gethostname().to_string_lossy().into_owned(),
@@ -265,12 +270,7 @@ impl Kept {
     /// # Errors
     /// It cannot be written.
     pub fn end(mut self, opened: &Opened, done: &RunSummary, exit_code: u8) -> Result<(), StoreError> {
-        let status = match &done.status {
-            Status::Done => "done",
-            Status::Interrupted { .. } => "interrupted",
-            Status::Failed => "failed",
-        };
-        self.record.status = status.to_owned();
+        self.record.status = done.status;
         self.record.exit_code = Some(exit_code);
         self.record.finished = Some(Timestamp::now());
         for ((id, _), stage) in opened.graph.iter().zip(&mut self.record.stages) {
@@ -282,16 +282,7 @@ impl Kept {
                 stage.images.clone_from(&record.provenance.data);
                 stage.version = Some(record.version);
             }
-            let failed = done.failures.iter().any(|failure| failure.node == Some(id));
-            stage.state = match record {
-                Some(_) if done.ran.binary_search(&id).is_ok() => "ran",
-                Some(_) if done.downloaded.binary_search(&id).is_ok() => "downloaded",
-                Some(_) => "cached",
-                None if failed => "failed",
-                None if done.skipped.contains_key(&id) => "skipped",
-                None => "open",
-            }
-            .to_owned();
+            stage.state = done.states[id.0];
         }
         opened.store.keep_run(&self.id, &self.record)
     }

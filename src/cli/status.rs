@@ -11,7 +11,8 @@ use super::plan::points;
 use super::style::{BAD, Cell, FAINT, REUSED, STAGE, STALE, columns_or_below, width};
 use crate::plan::Graph;
 use crate::report::format::{minute, plural, seconds};
-use crate::report::{StageStatus, State, status};
+use crate::report::{StageStatus, status};
+use crate::state::StageState;
 
 /// Show how every stage stands: cached, stale, interrupted, running
 #[derive(Debug, Args)]
@@ -39,7 +40,7 @@ pub fn run(args: &StatusArgs) -> Result<()> {
     let states = tally(&stages);
     if args.json {
         let states: serde_json::Map<String, serde_json::Value> =
-            states.iter().map(|(word, count)| (word.replace(' ', "-"), (*count).into())).collect();
+            states.iter().map(|(state, count)| (state.word().to_owned(), (*count).into())).collect();
         let whole = json!({
             "pipeline": opened.name,
             "points": opened.graph.points.len(),
@@ -62,40 +63,68 @@ pub fn run(args: &StatusArgs) -> Result<()> {
 }
 
 /// How many stages are in which state.
-fn tally(stages: &[StageStatus]) -> Vec<(&'static str, usize)> {
-    const WORDS: [&str; 6] = ["running", "failed", "interrupted", "stale", "never run", "cached"];
-    let count = |word: &str| stages.iter().filter(|stage| stage.state.word() == word).count();
-    WORDS.into_iter().map(|word| (word, count(word))).filter(|(_, count)| *count > 0).collect()
+fn tally(stages: &[StageStatus]) -> Vec<(StageState, usize)> {
+    let count = |state| stages.iter().filter(|stage| stage.standing.state() == state).count();
+    let mut states = StageState::ALL.to_vec();
+    states.sort_by_key(|state| urgency(*state));
+    states.into_iter().map(|state| (state, count(state))).filter(|(_, count)| *count > 0).collect()
+}
+
+/// The place of a state in the headline: what happens now and what went wrong comes first.
+fn urgency(state: StageState) -> u8 {
+    match state {
+        StageState::Running => 0,
+        StageState::Failed => 1,
+        StageState::Skipped => 2,
+        StageState::Interrupted => 3,
+        StageState::Stale => 4,
+        StageState::NeverRun => 5,
+        StageState::Open => 6,
+        StageState::Left => 7,
+        StageState::Ran => 8,
+        StageState::Downloaded => 9,
+        StageState::Cached => 10,
+    }
+}
+
+/// The word for a person.
+fn word(state: StageState) -> String {
+    state.word().replace('-', " ")
 }
 
 /// One sentence: how many stages are in which state.
-fn headline(name: &str, graph: &Graph, states: &[(&str, usize)]) -> String {
+fn headline(name: &str, graph: &Graph, states: &[(StageState, usize)]) -> String {
     let stages = plural(graph.nodes.len(), "stage");
     let sweep = match graph.points.len() {
         1 => String::new(),
         points => format!("{} over ", plural(points, "point")),
     };
     let what = match states {
-        [("cached", _)] => "all in the cache".to_owned(),
-        _ => states.iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", "),
+        [(StageState::Cached, _)] => "all in the cache".to_owned(),
+        _ => states
+            .iter()
+            .map(|(state, count)| format!("{count} {}", word(*state)))
+            .collect::<Vec<_>>()
+            .join(", "),
     };
     format!("{name}: {sweep}{stages}: {what}")
 }
 
 fn row(found: &StageStatus, points: String) -> Vec<Cell> {
-    let style = match found.state {
-        State::Cached => REUSED,
-        State::Failed { .. } => BAD,
-        State::NeverRun => Style::new(),
-        State::Running { .. } | State::Interrupted { .. } | State::Stale { .. } => STALE,
+    let state = found.standing.state();
+    let style = match state {
+        StageState::Cached | StageState::Ran | StageState::Downloaded => REUSED,
+        StageState::Failed | StageState::Skipped => BAD,
+        StageState::NeverRun | StageState::Open | StageState::Left => Style::new(),
+        StageState::Running | StageState::Interrupted | StageState::Stale => STALE,
     };
     // A figure of an earlier run stands only where nothing more urgent is to be said.
-    let detail = found.state.detail();
+    let detail = found.standing.detail();
     let words = if detail.is_empty() { found.figure.clone() } else { detail };
     let nothing = || "-".to_owned();
     vec![
         Cell::left(&found.stage).style(STAGE),
-        Cell::left(found.state.word()).style(style),
+        Cell::left(word(state)).style(style),
         Cell::left(found.finished.map_or_else(nothing, minute)),
         Cell::right(found.seconds.map_or_else(nothing, seconds)),
         Cell::left(found.fingerprint.map_or_else(nothing, |fingerprint| fingerprint.short())).style(FAINT),

@@ -8,6 +8,7 @@ use super::style::{BAD, FAINT, STAGE, STALE, paint};
 use crate::engine::{EngineError, RunSummary};
 use crate::plan::{Graph, NodeId};
 use crate::report::format::{duration, plural};
+use crate::state::StageState;
 
 /// So many failures are told; `runner status` has the others.
 const TOLD: usize = 20;
@@ -16,21 +17,23 @@ const TOLD: usize = 20;
 pub fn counts(graph: &Graph, done: &RunSummary) -> String {
     let mut words = Vec::new();
     if graph.points.len() > 1 && !done.failures.is_empty() {
-        let bad = |id: &NodeId| {
-            done.skipped.contains_key(id) || done.failures.iter().any(|failure| failure.node == Some(*id))
-        };
+        let bad = |id: &NodeId| matches!(done.states[id.0], StageState::Failed | StageState::Skipped);
         let good = graph.points.iter().filter(|point| !point.stages.iter().any(|(_, id)| bad(id))).count();
         words.push(format!("{good} of {} done", plural(graph.points.len(), "point")));
     }
-    words.push(format!("{} ran, {} from the cache", done.ran.len(), done.cached));
-    let failed = done.failures.iter().filter(|failure| failure.node.is_some()).count();
-    let shared = [(done.downloaded.len(), "from the shared cache"), (done.uploaded, "uploaded")];
+    words.push(format!(
+        "{} ran, {} from the cache",
+        done.count(StageState::Ran),
+        done.count(StageState::Cached)
+    ));
+    let shared = [(done.count(StageState::Downloaded), "from the shared cache"), (done.uploaded, "uploaded")];
     for (count, word) in shared.iter().filter(|(count, _)| *count > 0) {
         words.push(format!("{count} {word}"));
     }
-    for (count, word) in [(failed, "failed"), (done.skipped.len(), "skipped")] {
+    for state in [StageState::Failed, StageState::Skipped] {
+        let count = done.count(state);
         if count > 0 {
-            words.push(format!("{count} {word}"));
+            words.push(format!("{count} {state}"));
         }
     }
     words.push(duration(done.elapsed));

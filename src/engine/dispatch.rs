@@ -21,12 +21,13 @@ use uploads::Outbox;
 
 use super::EngineError;
 use super::event::{Event, Reporter, Stamped};
-use super::execute::{Failure, Run, RunSummary, Status};
+use super::execute::{Failure, Run, RunSummary};
 use super::host::{News, chain};
 use super::memory;
 use super::work::{Ended, Halt, Step, Task};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, DataIdentities, Node, NodeId, Plan, Reason, Verdict, images};
+use crate::state::{RunState, StageState};
 use crate::store::{LastRun, Lookup, ObjectHash, Record, StoreError};
 
 /// What is believed of a node's result.
@@ -38,20 +39,12 @@ enum Trust {
     Store,
 }
 
-/// How a node ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Ran,
-    Cached,
-    Left,
-    Failed,
-    /// Because of this node's failure.
-    Skipped(NodeId),
-}
-
 /// The next step of a node.
 enum Next {
-    End(End),
+    /// It ends with the result that the cache has, or without one as it was not selected.
+    End(StageState),
+    /// It ends because this node failed.
+    Skip(NodeId),
     /// It goes to a slot.
     Work(Box<Task>),
     /// Equal work is under way; its result will be this node's as well.
@@ -81,11 +74,12 @@ pub(super) struct Dispatcher<'s, 'e, 'd> {
     ready: BTreeSet<NodeId>,
     /// Fingerprints under way, with the nodes that wait for them.
     under_way: HashMap<Fingerprint, Vec<NodeId>>,
-    ends: Vec<Option<End>>,
-    /// Whether a node ran in this run.
-    ran: Vec<bool>,
-    /// Whether its result came from the shared cache.
-    downloaded: Vec<bool>,
+    /// How every node stands.
+    states: Vec<StageState>,
+    /// Whether a node has ended.
+    ended: Vec<bool>,
+    /// The nodes that were skipped, and the node whose failure was the reason.
+    skipped: BTreeMap<NodeId, NodeId>,
     outbox: Outbox,
     trust: Vec<Trust>,
     /// Nodes that wait for a node to be made again.
@@ -98,7 +92,6 @@ pub(super) struct Dispatcher<'s, 'e, 'd> {
     points_ended: usize,
     told: BTreeSet<NodeId>,
     failures: Vec<Failure>,
-    interrupted: Vec<String>,
 }
 
 impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
@@ -137,9 +130,9 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             takers,
             ready,
             under_way: HashMap::new(),
-            ends: vec![None; count],
-            ran: vec![false; count],
-            downloaded: vec![false; count],
+            states: vec![StageState::Open; count],
+            ended: vec![false; count],
+            skipped: BTreeMap::new(),
             outbox: Outbox::default(),
             trust: vec![Trust::Plan; count],
             awaiting: BTreeMap::new(),
@@ -149,7 +142,6 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             points_ended: 0,
             told: BTreeSet::new(),
             failures: Vec::new(),
-            interrupted: Vec::new(),
         }
     }
 
@@ -192,30 +184,20 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
 
     /// What the run did; its time is still to be set.
     pub fn summary(&mut self) -> RunSummary {
-        let skipped = self.ends.iter().enumerate().filter_map(|(at, end)| match end {
-            Some(End::Skipped(because)) => Some((NodeId(at), *because)),
-            _ => None,
-        });
-        let unfinished = self.ends.iter().any(Option::is_none);
+        let unfinished = self.ended.contains(&false);
         let status = if self.run.options.stop.is_raised() && unfinished {
-            Status::Interrupted { stages: std::mem::take(&mut self.interrupted) }
+            RunState::Interrupted
         } else if self.failures.is_empty() {
-            Status::Done
+            RunState::Done
         } else {
-            Status::Failed
+            RunState::Failed
         };
-        let those = |are: &[bool]| -> Vec<NodeId> {
-            are.iter().enumerate().filter(|(_, is)| **is).map(|(at, _)| NodeId(at)).collect()
-        };
-        let (ran, downloaded) = (those(&self.ran), those(&self.downloaded));
         RunSummary {
             status,
-            cached: self.records.iter().flatten().count() - ran.len() - downloaded.len(),
-            ran,
-            downloaded,
+            states: std::mem::take(&mut self.states),
             uploaded: self.outbox.sent,
             not_uploaded: std::mem::take(&mut self.outbox.left),
-            skipped: skipped.collect(),
+            skipped: std::mem::take(&mut self.skipped),
             records: std::mem::take(&mut self.records),
             failures: std::mem::take(&mut self.failures),
             elapsed: Duration::ZERO,
@@ -227,7 +209,8 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
         while !self.free.is_empty() && !self.waits && !self.is_over() {
             let Some(id) = self.ready.pop_first() else { break };
             match self.next(id) {
-                Ok(Next::End(end)) => self.end(id, end),
+                Ok(Next::End(state)) => self.end(id, state),
+                Ok(Next::Skip(because)) => self.skip(id, because),
                 Ok(Next::Wait(fingerprint)) => self.under_way.entry(fingerprint).or_default().push(id),
                 Ok(Next::Work(task)) => self.hand_out(task)?,
                 Err(error) => self.fail(id, error),
@@ -245,10 +228,10 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
         let node = graph.node(id);
         let verdict = &plan.entry(id).verdict;
         if let Verdict::Left = verdict {
-            return Ok(Next::End(End::Left));
+            return Ok(Next::End(StageState::Left));
         }
         if let Some(because) = self.failed_input(node) {
-            return Ok(Next::End(End::Skipped(because)));
+            return Ok(Next::Skip(because));
         }
         let Some(assessment) = Assessment::of(graph, node, &self.records, self.data)? else {
             let missing = node.inputs.iter().find(|edge| self.records[edge.from.0].is_none());
@@ -265,7 +248,7 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             Verdict::Cached(record) if trust == Trust::Plan => {
                 if record.fingerprint == assessment.fingerprint {
                     self.reuse(id, &assessment, (**record).clone());
-                    return Ok(Next::End(End::Cached));
+                    return Ok(Next::End(StageState::Cached));
                 }
                 reasons.push("input changed".to_owned());
             }
@@ -277,17 +260,25 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
         if !forced {
             if let Lookup::Present(record) = self.run.store.lookup(&assessment.fingerprint)? {
                 self.reuse(id, &assessment, record);
-                return Ok(Next::End(End::Cached));
+                return Ok(Next::End(StageState::Cached));
             }
         }
         Ok(Next::Work(Box::new(Task { id, assessment, reasons, forced })))
     }
 
     fn failed_input(&self, node: &Node) -> Option<NodeId> {
-        node.inputs.iter().find_map(|edge| match self.ends[edge.from.0] {
-            Some(End::Failed) => Some(edge.from),
-            Some(End::Skipped(because)) => Some(because),
-            _ => None,
+        node.inputs.iter().find_map(|edge| match self.states[edge.from.0] {
+            StageState::Failed => Some(edge.from),
+            StageState::Skipped => self.skipped.get(&edge.from).copied(),
+            StageState::Open
+            | StageState::NeverRun
+            | StageState::Stale
+            | StageState::Left
+            | StageState::Running
+            | StageState::Interrupted
+            | StageState::Ran
+            | StageState::Cached
+            | StageState::Downloaded => None,
         })
     }
 
@@ -302,24 +293,21 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
         let id = task.id;
         match result {
             Ok(Step::Ran(record)) => {
-                self.ran[id.0] = true;
-                self.downloaded[id.0] = false;
                 self.remember(id, &task.assessment);
                 self.give(id, record.fingerprint);
                 self.records[id.0] = Some(*record);
-                self.end(id, End::Ran);
+                self.end(id, StageState::Ran);
             }
             Ok(Step::Downloaded(record)) => {
-                self.downloaded[id.0] = !self.ran[id.0];
                 self.remember(id, &task.assessment);
                 self.records[id.0] = Some(*record);
-                self.end(id, End::Cached);
+                self.end(id, StageState::Downloaded);
             }
             Ok(Step::Reused(record)) => {
                 self.reuse(id, &task.assessment, *record);
-                self.end(id, End::Cached);
+                self.end(id, StageState::Cached);
             }
-            Ok(Step::Interrupted) => self.interrupted.push(self.run.graph.node(id).name.clone()),
+            Ok(Step::Interrupted) => self.states[id.0] = StageState::Interrupted,
             Ok(Step::GaveUp) => {}
             Err(Halt::Error(error)) => self.fail(id, *error),
             Err(Halt::BrokenInput { giver, object, source }) => {
@@ -332,7 +320,7 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
                 self.tell(Event::Warning { message: format!("{source}; {maker} runs again") });
                 self.awaiting.entry(giver).or_default().push(id);
                 // Another taker may have found it broken a moment ago.
-                if self.ends[giver.0].take().is_some() {
+                if std::mem::take(&mut self.ended[giver.0]) {
                     self.trust[giver.0] = Trust::Store;
                     self.ready.insert(giver);
                 }
@@ -347,20 +335,30 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             self.tell_of(id, Event::StageFailed { stage, message: chain(&error) });
         }
         self.failures.push(Failure { node: Some(id), error });
-        self.end(id, End::Failed);
+        self.end(id, StageState::Failed);
         if !self.run.options.keep_going {
             self.run.cancel.store(true, Ordering::SeqCst);
         }
     }
 
+    /// A node cannot run, as `because` failed.
+    fn skip(&mut self, id: NodeId, because: NodeId) {
+        let stage = self.run.graph.node(id).name.clone();
+        let reason = format!("{} failed", self.run.graph.node(because).name);
+        self.tell_of(id, Event::StageSkipped { stage, reason });
+        self.skipped.insert(id, because);
+        self.end(id, StageState::Skipped);
+    }
+
     /// A node has ended, one way or the other: whoever waits for it may go on.
-    fn end(&mut self, id: NodeId, end: End) {
-        if let End::Skipped(because) = end {
-            let stage = self.run.graph.node(id).name.clone();
-            let reason = format!("{} failed", self.run.graph.node(because).name);
-            self.tell_of(id, Event::StageSkipped { stage, reason });
-        }
-        self.ends[id.0] = Some(end);
+    fn end(&mut self, id: NodeId, state: StageState) {
+        // A node that ends again, as its result was found broken, is still one that this run made or downloaded.
+        self.states[id.0] = match (self.states[id.0], state) {
+            (StageState::Ran, StageState::Cached | StageState::Downloaded) => StageState::Ran,
+            (StageState::Downloaded, StageState::Cached) => StageState::Downloaded,
+            (_, state) => state,
+        };
+        self.ended[id.0] = true;
         self.ready.extend(self.awaiting.remove(&id).unwrap_or_default());
         // A node that was made again has let its takers go before.
         if !self.told.insert(id) {
@@ -384,11 +382,10 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
     fn point_ended(&mut self, point: usize) {
         let graph = self.run.graph;
         self.points_ended += 1;
-        let bad = |id: &NodeId| matches!(self.ends[id.0], Some(End::Failed | End::Skipped(_)));
+        let bad = |id: &NodeId| matches!(self.states[id.0], StageState::Failed | StageState::Skipped);
         let failed = graph.points[point].stages.iter().any(|(_, id)| bad(id));
-        let status = if failed { "failed" } else { "done" };
         let event = Event::PointFinished {
-            status: status.to_owned(),
+            status: if failed { RunState::Failed } else { RunState::Done },
             ended: self.points_ended,
             points: graph.points.len(),
         };

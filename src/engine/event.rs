@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::state::RunState;
 use crate::train::{EpochRecord, Measured, Progress};
 
 /// Something that happened in a run.
@@ -171,7 +172,7 @@ pub enum Event {
     /// Every stage of a point of a sweep has ended.
     PointFinished {
         /// `done` or `failed`.
-        status: String,
+        status: RunState,
         /// Points that have ended, this one included.
         ended: usize,
         /// All points.
@@ -190,7 +191,7 @@ pub enum Event {
     /// The end.
     RunFinished {
         /// `done`, `failed` or `interrupted`.
-        status: String,
+        status: RunState,
         /// Stages that ran.
         ran: usize,
         /// Stages whose results were in the cache.

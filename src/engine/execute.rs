@@ -17,6 +17,7 @@ use super::images::Images;
 use super::shared::Shared;
 use super::signals::StopFlag;
 use crate::plan::{DataIdentities, Graph, NodeId, Plan};
+use crate::state::{RunState, StageState};
 use crate::store::{Record, Store};
 
 /// A place to compute.
@@ -81,20 +82,6 @@ impl Options {
     }
 }
 
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
-    /// Every stage that was asked for has its result in the cache.
-    Done,
-    /// It was asked to stop.
-    Interrupted {
-        /// The stages that were running and have saved where they were.
-        stages: Vec<String>,
-    },
-    /// Something failed: see [`RunSummary::failures`].
-    Failed,
-}
-
 /// Something that failed.
 #[derive(Debug)]
 pub struct Failure {
@@ -108,15 +95,11 @@ pub struct Failure {
 #[derive(Debug)]
 pub struct RunSummary {
     /// How it ended.
-    pub status: Status,
+    pub status: RunState,
+    /// How every node stands at the end.
+    pub states: Vec<StageState>,
     /// The record of every node that has a result.
     pub records: Vec<Option<Record>>,
-    /// The nodes that ran, in order.
-    pub ran: Vec<NodeId>,
-    /// Stages whose result was in the cache.
-    pub cached: usize,
-    /// The nodes whose result came from the shared cache, in order.
-    pub downloaded: Vec<NodeId>,
     /// How many results were given to the shared cache.
     pub uploaded: usize,
     /// The nodes whose result should have been given to the shared cache, and was not.
@@ -127,6 +110,18 @@ pub struct RunSummary {
     pub skipped: BTreeMap<NodeId, NodeId>,
     /// Wall time.
     pub elapsed: Duration,
+}
+
+impl RunSummary {
+    /// How many nodes stand so at the end.
+    pub fn count(&self, state: StageState) -> usize {
+        self.states.iter().filter(|own| **own == state).count()
+    }
+
+    /// The nodes that stand so at the end, in the order of the graph.
+    pub fn those(&self, state: StageState) -> impl Iterator<Item = NodeId> {
+        self.states.iter().enumerate().filter(move |(_, own)| **own == state).map(|(at, _)| NodeId(at))
+    }
 }
 
 /// What the dispatcher and the executors of a run share.
@@ -181,19 +176,14 @@ pub fn execute(
         dispatcher.run(&heard);
         let mut summary = dispatcher.summary();
         summary.elapsed = started.elapsed();
-        let word = match &summary.status {
-            Status::Done => "done",
-            Status::Interrupted { .. } => "interrupted",
-            Status::Failed => "failed",
-        };
         dispatcher.tell(Event::RunFinished {
-            status: word.to_owned(),
-            ran: summary.ran.len(),
-            cached: summary.cached,
-            downloaded: summary.downloaded.len(),
+            status: summary.status,
+            ran: summary.count(StageState::Ran),
+            cached: summary.count(StageState::Cached),
+            downloaded: summary.count(StageState::Downloaded),
             uploaded: summary.uploaded,
-            failed: summary.failures.iter().filter(|failure| failure.node.is_some()).count(),
-            skipped: summary.skipped.len(),
+            failed: summary.count(StageState::Failed),
+            skipped: summary.count(StageState::Skipped),
             seconds: summary.elapsed.as_secs_f64(),
         });
         summary

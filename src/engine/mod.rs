@@ -20,7 +20,7 @@ mod work;
 
 pub use device::{DeviceChoice, DeviceError, OpenDevice};
 pub use event::{Event, Reporter, Stamped};
-pub use execute::{Failure, Options, Place, RunSummary, Status, execute};
+pub use execute::{Failure, Options, Place, RunSummary, execute};
 pub use host::chain;
 pub use images::Images;
 pub use shared::{Shared, Sharing};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::ops::Vectors;
 use crate::plan::{Assessment, Node};
 use crate::store::{History, Provenance};
 
@@ -16,6 +17,8 @@ pub struct Origin {
     pub device: String,
     /// CPU threads.
     pub threads: usize,
+    /// The CPU's instruction set; `None` on a GPU.
+    pub instruction_set: Option<String>,
     /// This machine's name.
     pub host: String,
 }
@@ -24,7 +27,9 @@ impl Origin {
     /// The origin of results made on this machine.
     pub fn here(pipeline: &str, device: String, threads: usize) -> Self {
         let host = gethostname::gethostname().to_string_lossy().into_owned();
-        Self { pipeline: pipeline.to_owned(), device, threads, host }
+        let vectors = if device == "cpu" { Vectors::chosen().ok() } else { None };
+        let instruction_set = vectors.map(|vectors| vectors.name().to_owned());
+        Self { pipeline: pipeline.to_owned(), device, threads, instruction_set, host }
     }
 
     /// The provenance of a result.
@@ -47,6 +52,7 @@ impl Origin {
             seed: node.seed,
             device: self.device.clone(),
             threads: self.threads,
+            instruction_set: self.instruction_set.clone(),
             host: self.host.clone(),
             started: work.started,
             finished: Timestamp::now(),

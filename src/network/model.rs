@@ -58,6 +58,7 @@ pub struct Model {
     blocks: Vec<Block>,
     weight: Tensor,
     bias: Tensor,
+    backend: Backend,
 }
 
 /// What the backward pass needs of a forward pass.
@@ -75,7 +76,7 @@ impl Model {
     /// # Errors
     /// A tensor that is missing, or a device without memory for it.
     pub fn load(checkpoint: &Checkpoint, device: &Device) -> std::result::Result<Self, CheckpointError> {
-        Self::load_on(checkpoint, device, &Backend::new(device, Algorithm::default()))
+        Self::load_on(checkpoint, device, &Backend::new(device, Algorithm::default())?)
     }
 
     /// Places a checkpoint on a device, whose work `backend` does.
@@ -110,7 +111,7 @@ impl Model {
             });
         }
         let (weight, bias) = (tensor("classifier.weight")?, tensor("classifier.bias")?);
-        Ok(Self { spec: checkpoint.spec.clone(), blocks, weight, bias })
+        Ok(Self { spec: checkpoint.spec.clone(), blocks, weight, bias, backend: backend.clone() })
     }
 
     /// The network as it is now, in host memory.
@@ -161,7 +162,7 @@ impl Model {
             last = Some(convolved.activate(&block.activation(), &block.running_mean, &block.running_var)?);
         }
         let Some(last) = last else { bail!("a network without convolutions") };
-        ops::linear(&last.average()?, &self.weight, &self.bias)
+        ops::linear(&last.average()?, &self.weight, &self.bias, &self.backend)
     }
 
     /// Logits by the batch's own statistics, which move the running ones; and what
@@ -187,7 +188,7 @@ impl Model {
         }
         let Some(last) = activations.last() else { bail!("a network without convolutions") };
         let pooled = last.average()?;
-        let logits = ops::linear(&pooled, &self.weight, &self.bias)?;
+        let logits = ops::linear(&pooled, &self.weight, &self.bias, &self.backend)?;
         Ok((logits, Tape { images: images.clone(), activations, pooled }))
     }
 
@@ -199,7 +200,7 @@ impl Model {
     pub fn backward(&self, tape: Tape, dlogits: &Tensor, trainable: Trainable) -> Result<Gradients> {
         let Tape { images, mut activations, pooled } = tape;
         let mut gradients = Gradients::new();
-        let (dpooled, head) = ops::linear_backward(&pooled, &self.weight, dlogits)?;
+        let (dpooled, head) = ops::linear_backward(&pooled, &self.weight, dlogits, &self.backend)?;
         if trainable == Trainable::All {
             gradients.insert("classifier.weight".to_owned(), head.dweight);
             gradients.insert("classifier.bias".to_owned(), head.dbias);

@@ -1,10 +1,11 @@
 //! Where and how operations are computed.
 
-use candle_core::Device;
+use candle_core::{Device, Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cpu::{Cpu, Vectors};
+use super::cpu::Cpu;
+use super::cpu::vectors::Vectors;
 use crate::fingerprint::{ContentHash, Encoder};
 
 /// How convolutions are computed on the CPU. On other devices it makes no difference.
@@ -36,9 +37,15 @@ pub(super) enum Inner {
 }
 
 impl Backend {
-    /// The kernels of the CPU for a CPU, tensor operations for anything else.
-    pub fn new(device: &Device, algorithm: Algorithm) -> Self {
-        if device.is_cpu() { Self::cpu(algorithm, Vectors::default()) } else { Self::portable() }
+    /// The kernels of the CPU for a CPU, with the vectors of this process; tensor operations for anything else.
+    ///
+    /// # Errors
+    /// `RUNNER_VECTORS` names no instruction set of this machine.
+    pub fn new(device: &Device, algorithm: Algorithm) -> Result<Self> {
+        if !device.is_cpu() {
+            return Ok(Self::portable());
+        }
+        Ok(Self::cpu(algorithm, Vectors::chosen().map_err(Error::wrap)?))
     }
 
     /// Tensor operations, on any device.

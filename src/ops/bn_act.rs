@@ -75,7 +75,7 @@ impl BnAct<'_> {
     /// # Errors
     /// Shapes that do not fit.
     pub fn eval(&self, x: &Tensor, mean: &Tensor, var: &Tensor) -> Result<Tensor> {
-        Convolved::from_tensor(x, &backend(x))?.activate(self, mean, var)?.to_tensor()
+        Convolved::from_tensor(x, &backend(x)?)?.activate(self, mean, var)?.to_tensor()
     }
 
     /// Training: with the statistics of the batch, which are returned.
@@ -83,7 +83,7 @@ impl BnAct<'_> {
     /// # Errors
     /// Shapes that do not fit.
     pub fn train(&self, x: &Tensor) -> Result<(Tensor, BatchStats)> {
-        let maps = Convolved::from_tensor(x, &backend(x))?;
+        let maps = Convolved::from_tensor(x, &backend(x)?)?;
         let Some(stats) = maps.stats().cloned() else { candle_core::bail!("maps without statistics") };
         Ok((maps.activate(self, &stats.mean, &stats.var)?.to_tensor()?, stats))
     }
@@ -93,7 +93,7 @@ impl BnAct<'_> {
     /// # Errors
     /// Shapes that do not fit.
     pub fn backward(&self, x: &Tensor, stats: &BatchStats, dy: &Tensor) -> Result<BnActGrads> {
-        let backend = backend(x);
+        let backend = backend(x)?;
         let activation = Convolved::from_tensor(x, &backend)?.activate(self, &stats.mean, &stats.var)?;
         let gradient = activation.gradient(dy)?;
         let (outgoing, NormGrads { dgamma, dbeta, dgate }) = activation.backward(&gradient)?;
@@ -166,7 +166,7 @@ impl BnAct<'_> {
     }
 }
 
-fn backend(x: &Tensor) -> Backend {
+fn backend(x: &Tensor) -> Result<Backend> {
     Backend::new(x.device(), Algorithm::default())
 }
 

@@ -78,7 +78,7 @@ impl Conv2d {
     /// # Errors
     /// A weight that is no square kernel.
     pub fn new(weight: Tensor, padding: usize) -> Result<Self> {
-        let backend = Backend::new(weight.device(), Algorithm::default());
+        let backend = Backend::new(weight.device(), Algorithm::default())?;
         Self::on(weight, padding, &backend)
     }
 

@@ -2,6 +2,11 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::backend::{Backend, Inner};
+use super::cpu::dense;
+use super::cpu::kernels::Weight;
+use super::with_values;
+
 /// The mean of each channel's map: N x C x H x W to N x C.
 ///
 /// # Errors
@@ -24,8 +29,28 @@ pub fn global_avg_pool_backward(dy: &Tensor, (height, width): (usize, usize)) ->
 ///
 /// # Errors
 /// Shapes that do not fit.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    x.matmul(&weight.t()?)?.broadcast_add(bias)
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, backend: &Backend) -> Result<Tensor> {
+    let (batch, inputs, outputs) = sizes(x, weight)?;
+    if bias.dims() != [outputs] {
+        bail!("expected a bias of {outputs} values, found {:?}", bias.shape());
+    }
+    let Inner::Cpu(cpu, _) = &backend.0 else { return x.matmul(&weight.t()?)?.broadcast_add(bias) };
+    let values = with_values(x, |x| {
+        with_values(weight, |weight| {
+            let weight = Weight { values: weight, outputs, inputs, side: 1 };
+            with_values(bias, |bias| Ok(dense::forward(cpu, x, weight, bias)))
+        })
+    })?;
+    Tensor::from_vec(values, (batch, outputs), x.device())
+}
+
+/// Batch, inputs and outputs of a linear layer.
+fn sizes(x: &Tensor, weight: &Tensor) -> Result<(usize, usize, usize)> {
+    let ((batch, inputs), (outputs, expected)) = (x.dims2()?, weight.dims2()?);
+    if inputs != expected {
+        bail!("expected rows of {expected} values for a linear layer, found {inputs}");
+    }
+    Ok((batch, inputs, outputs))
 }
 
 /// Gradients of [`linear`].
@@ -41,10 +66,33 @@ pub struct LinearGrads {
 ///
 /// # Errors
 /// Shapes that do not fit.
-pub fn linear_backward(x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<(Tensor, LinearGrads)> {
-    let dx = dy.matmul(weight)?;
-    let dweight = dy.t()?.contiguous()?.matmul(x)?;
-    Ok((dx, LinearGrads { dweight, dbias: dy.sum(0)? }))
+pub fn linear_backward(
+    x: &Tensor,
+    weight: &Tensor,
+    dy: &Tensor,
+    backend: &Backend,
+) -> Result<(Tensor, LinearGrads)> {
+    let (batch, inputs, outputs) = sizes(x, weight)?;
+    if dy.dims() != [batch, outputs] {
+        bail!("expected a gradient of {batch} x {outputs}, found {:?}", dy.shape());
+    }
+    let Inner::Cpu(cpu, _) = &backend.0 else {
+        let dweight = dy.t()?.contiguous()?.matmul(x)?;
+        return Ok((dy.matmul(weight)?, LinearGrads { dweight, dbias: dy.sum(0)? }));
+    };
+    let device = x.device();
+    with_values(dy, |dy| {
+        let dx = with_values(weight, |weight| {
+            let weight = Weight { values: weight, outputs, inputs, side: 1 };
+            Ok(dense::input_gradient(cpu, dy, weight))
+        })?;
+        let dweight = with_values(x, |x| Ok(dense::weight_gradient(cpu, x, dy, (inputs, outputs))))?;
+        let grads = LinearGrads {
+            dweight: Tensor::from_vec(dweight, (outputs, inputs), device)?,
+            dbias: Tensor::from_vec(dense::bias_gradient(dy, outputs), outputs, device)?,
+        };
+        Ok((Tensor::from_vec(dx, (batch, inputs), device)?, grads))
+    })
 }
 
 /// Cross-entropy of a batch.
@@ -87,7 +135,8 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<
         correct += usize::from(best == label);
         predicted.push(best as u32);
         let highest = f64::from(row[best]);
-        let log_sum = row.iter().map(|logit| (f64::from(*logit) - highest).exp()).sum::<f64>().ln() + highest;
+        let sum: f64 = row.iter().map(|logit| libm::exp(f64::from(*logit) - highest)).sum();
+        let log_sum = libm::log(sum) + highest;
         let share = smoothing / row.len() as f64;
         for (class, logit) in row.iter().enumerate() {
             let log_probability = f64::from(*logit) - log_sum;
@@ -95,7 +144,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<
             if target != 0.0 {
                 loss_sum -= target * log_probability;
             }
-            gradient.push(((log_probability.exp() - target) / rows.len() as f64) as f32);
+            gradient.push(((libm::exp(log_probability) - target) / rows.len() as f64) as f32);
         }
     }
     let dlogits = Tensor::from_vec(gradient, logits.shape(), logits.device())?;

@@ -8,8 +8,9 @@
 //! to PyTorch.
 //!
 //! Tensors are `f32`, contiguous, batch x channels x height x width; what passes between convolutions is of types that hide
-//! the backend's own layout. On the CPU the same inputs give the same bytes with any number of threads: work
-//! is cut into pieces that do not depend on their number, and partial sums are added in a fixed order.
+//! the backend's own layout. On the CPU the same inputs give the same bytes with any number of threads and on every instruction set: work
+//! is cut into pieces that follow from shapes alone, partial sums are added in a fixed order, and `exp`, `ln`, `pow` and `cos` are
+//! those of the `libm` crate, as those of a system's library follow the CPU.
 
 mod activation;
 mod backend;
@@ -24,7 +25,7 @@ pub use activation::{Activation, Convolved, Gradient, NormGrads, Outgoing};
 pub use backend::{Algorithm, Backend};
 pub use bn_act::{BN_EPS, BatchStats, BnAct, BnActGrads, Pool};
 pub use conv::{Conv2d, ConvGrads, Input, Reuse, Wanted};
-pub use cpu::Vectors;
+pub use cpu::vectors::{Vectors, VectorsError};
 pub use footprint::{kernel as kernel_bytes, maps as map_bytes, workspace as workspace_bytes};
 pub use head::{
     CrossEntropy, LinearGrads, cross_entropy, global_avg_pool, global_avg_pool_backward, linear,

@@ -87,8 +87,8 @@ pub fn adam_step(
         }
     };
     let exponent = step.step as f64;
-    let correction1 = 1.0 - step.beta1.powf(exponent);
-    let correction2 = 1.0 - step.beta2.powf(exponent);
+    let correction1 = 1.0 - libm::pow(step.beta1, exponent);
+    let correction2 = 1.0 - libm::pow(step.beta2, exponent);
     let denominator = ((second.sqrt()? / correction2.sqrt())? + step.eps)?;
     let update = ((&first * (step.lr / correction1))? / denominator)?;
     Ok(((parameter - update)?, first, second))
@@ -208,8 +208,8 @@ impl AdamStep {
         }
         let Some((first, second)) = moments.as_mut() else { bail!("Adam without moments") };
         let exponent = self.step as f64;
-        let correction1 = 1.0 - self.beta1.powf(exponent);
-        let root2 = (1.0 - self.beta2.powf(exponent)).sqrt();
+        let correction1 = 1.0 - libm::pow(self.beta1, exponent);
+        let root2 = (1.0 - libm::pow(self.beta2, exponent)).sqrt();
         let (rate, scale) = ((self.lr / correction1) as f32, (1.0 / root2) as f32);
         let (beta1, rest1) = (self.beta1 as f32, (1.0 - self.beta1) as f32);
         let (beta2, rest2) = (self.beta2 as f32, (1.0 - self.beta2) as f32);

@@ -82,7 +82,10 @@ fn facts(report: &Report<'_>, found: &[(String, String, &Record)]) -> Vec<(&'sta
             }),
         ),
         ("Machine", each(&|from| Some(from.host.clone()))),
-        ("Device", each(&|from| Some(format!("{}, {}", from.device, plural(from.threads, "thread"))))),
+        (
+            "Device",
+            each(&|from| Some(format!("{}, {}", from.device_in_words(), plural(from.threads, "thread")))),
+        ),
         ("Data set", sets.join("; ")),
         ("Identity of the images", each(&|from| from.data.clone())),
         ("Seeds", each(&|from| from.seed.map(|seed| seed.to_string()))),
@@ -108,7 +111,13 @@ fn runs(report: &Report<'_>) -> Markup {
         .rev()
         .take(RUNS)
         .map(|(id, run)| {
-            vec![id.clone(), minute(run.started), run.status.clone(), run.host.clone(), run.command.join(" ")]
+            vec![
+                id.clone(),
+                minute(run.started),
+                run.status.to_string(),
+                run.host.clone(),
+                run.command.join(" "),
+            ]
         })
         .collect();
     html! {

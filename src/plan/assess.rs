@@ -8,6 +8,7 @@ use super::identity::{DataIdentities, fingerprint};
 use super::reason::{Current, Reason, reasons};
 use crate::data::DataError;
 use crate::fingerprint::Fingerprint;
+use crate::state::StageState;
 use crate::store::{Lookup, ObjectHash, Record, Store};
 
 /// Which stages of the pipeline are meant.
@@ -35,6 +36,19 @@ pub enum Verdict {
     },
     /// Not selected.
     Left,
+}
+
+impl Verdict {
+    /// How the node stands.
+    pub fn state(&self) -> StageState {
+        match self {
+            Self::Cached(_) => StageState::Cached,
+            Self::Run { resumes: true, .. } => StageState::Interrupted,
+            Self::Run { reasons, .. } if reasons.contains(&Reason::NeverRun) => StageState::NeverRun,
+            Self::Run { .. } => StageState::Stale,
+            Self::Left => StageState::Left,
+        }
+    }
 }
 
 /// A node's place in the plan.

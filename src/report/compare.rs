@@ -80,6 +80,7 @@ pub fn origin(record: &Record) -> BTreeMap<String, String> {
         ("stage".to_owned(), made.stage.clone()),
     ]);
     words.extend(made.runner_commit.clone().map(|commit| ("commit".to_owned(), commit)));
+    words.extend(made.instruction_set.clone().map(|name| ("instruction set".to_owned(), name)));
     words.extend(made.data.clone().map(|data| ("images".to_owned(), data)));
     words.extend(made.inputs.iter().map(|(role, object)| (format!("input {role}"), object.to_string())));
     words

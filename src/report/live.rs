@@ -14,6 +14,7 @@ use super::tail::Tail;
 use crate::engine::{Event, Stamped};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, DataIdentities, Graph, NodeId, Plan, PlanError};
+use crate::state::StageState;
 use crate::store::{HeldLock, Lookup, Record, Store, StoreError};
 use crate::train::{EpochRecord, Progress};
 
@@ -22,25 +23,6 @@ use crate::train::{EpochRecord, Progress};
 const LOOKED_AT: usize = 64;
 /// So many lines of news are kept.
 const NEWS: usize = 50;
-
-/// How a piece of work stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum Stand {
-    /// Its result is in the cache.
-    Done,
-    /// It waits for its inputs, or for its turn.
-    Waiting,
-    /// Somebody works on it.
-    Running,
-    /// It failed.
-    Failed {
-        /// Why.
-        message: String,
-    },
-    /// It was interrupted, and its state is saved.
-    Interrupted,
-}
 
 /// A piece of work that somebody works on.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -72,14 +54,14 @@ impl Running {
 /// A piece of work, seen from outside.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// How it stands.
-    pub stand: Stand,
+    /// How it stands: `Cached` where it was done before the run began, `Open` where it waits.
+    pub state: StageState,
+    /// Why it failed, where it did.
+    pub failure: String,
     /// Who works on it, and how far that is.
     pub running: Option<Running>,
     /// What it took, where it is done.
     pub seconds: f64,
-    /// Whether it was done when the view began.
-    pub before: bool,
     /// What it found, in a few words.
     pub figure: String,
     fingerprint: Option<Fingerprint>,
@@ -148,11 +130,16 @@ impl<'a> Live<'a> {
         };
         for ((id, _), entry) in graph.iter().zip(&plan.entries) {
             let record = entry.record();
+            let state = match record {
+                None => StageState::Open,
+                Some(record) if record.provenance.finished < since => StageState::Cached,
+                Some(_) => StageState::Ran,
+            };
             live.seen.push(Seen {
-                stand: if record.is_some() { Stand::Done } else { Stand::Waiting },
+                state,
+                failure: String::new(),
                 running: None,
                 seconds: record.map_or(0.0, |record| record.provenance.seconds),
-                before: record.is_some_and(|record| record.provenance.finished < since),
                 figure: record.map_or(String::new(), |record| key_figure(&record.metrics)),
                 fingerprint: entry.fingerprint,
                 tail: Tail::default(),
@@ -165,7 +152,7 @@ impl<'a> Live<'a> {
             }
         }
         // What has been done, has failed or was interrupted since the run began; a look sees only what moves.
-        let since = |seen: &Seen| seen.stand != Stand::Done || !seen.before;
+        let since = |seen: &Seen| seen.state != StageState::Cached;
         let open = live.seen.iter().enumerate().filter(|(_, seen)| seen.fingerprint.is_some() && since(seen));
         let open: Vec<NodeId> = open.map(|(at, _)| NodeId(at)).collect();
         let mut before = Vec::new();
@@ -219,8 +206,8 @@ impl<'a> Live<'a> {
             if self.settle(id)? {
                 moved.extend(self.unlock(id)?);
             } else {
-                if was_running && self.seen[id.0].stand == Stand::Running {
-                    self.seen[id.0].stand = Stand::Waiting;
+                if was_running && self.seen[id.0].state == StageState::Running {
+                    self.seen[id.0].state = StageState::Open;
                 }
                 self.ready.insert(id);
             }
@@ -236,7 +223,7 @@ impl<'a> Live<'a> {
     /// Somebody works on it: takes in who, and how far that says it is.
     fn at_work(&mut self, id: NodeId, lock: &HeldLock) {
         let seen = &mut self.seen[id.0];
-        seen.stand = Stand::Running;
+        seen.state = StageState::Running;
         let running = seen.running.get_or_insert_default();
         running.holder = lock.holder.to_string();
         let note = lock.note.as_deref().and_then(|note| serde_json::from_str::<Stamped>(note).ok());
@@ -251,7 +238,9 @@ impl<'a> Live<'a> {
         let Some(fingerprint) = self.seen[id.0].fingerprint else { return Ok(false) };
         let Lookup::Present(record) = self.store.lookup(&fingerprint)? else { return Ok(false) };
         let seen = &mut self.seen[id.0];
-        seen.stand = Stand::Done;
+        if !seen.state.has_result() {
+            seen.state = StageState::Ran;
+        }
         seen.seconds = record.provenance.seconds;
         seen.figure = key_figure(&record.metrics);
         self.records[id.0] = Some(record);
@@ -300,10 +289,14 @@ impl<'a> Live<'a> {
                 continue;
             }
             match &event.event {
-                _ if seen.stand == Stand::Done => {}
-                Event::StageStarted { .. } | Event::StageRetried { .. } => seen.stand = Stand::Waiting,
-                Event::StageFailed { message, .. } => seen.stand = Stand::Failed { message: message.clone() },
-                Event::StageInterrupted { .. } => seen.stand = Stand::Interrupted,
+                Event::StageDownloaded { .. } => seen.state = StageState::Downloaded,
+                _ if seen.state.has_result() => {}
+                Event::StageStarted { .. } | Event::StageRetried { .. } => seen.state = StageState::Open,
+                Event::StageFailed { message, .. } => {
+                    seen.state = StageState::Failed;
+                    seen.failure.clone_from(message);
+                }
+                Event::StageInterrupted { .. } => seen.state = StageState::Interrupted,
                 _ => {}
             }
             news.push(News { node: id, event });
@@ -321,17 +314,12 @@ impl<'a> Live<'a> {
         self.running.iter().filter_map(|id| Some((*id, self.seen[id.0].running.as_ref()?)))
     }
 
-    /// How many pieces of work stand so.
-    pub fn count(&self, wanted: impl Fn(&Stand) -> bool) -> usize {
-        self.seen.iter().filter(|seen| wanted(&seen.stand)).count()
-    }
-
     /// Seconds to the end of all work, from what equal stages took and how many run side by side; unknown while a stage
     /// of some name has never been done.
     pub fn seconds_left(&self) -> Option<f64> {
         let mut took: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
         for ((_, node), seen) in self.graph.iter().zip(&self.seen) {
-            if seen.stand == Stand::Done {
+            if seen.state.has_result() {
                 let (sum, count) = took.entry(&node.name).or_default();
                 *sum += seen.seconds;
                 *count += 1;
@@ -340,12 +328,19 @@ impl<'a> Live<'a> {
         let mean = |name: &str| took.get(name).map(|(sum, count)| sum / *count as f64);
         let (mut left, mut longest) = (0.0, 0.0f64);
         for ((_, node), seen) in self.graph.iter().zip(&self.seen) {
-            let own = match &seen.stand {
-                Stand::Done | Stand::Failed { .. } => continue,
-                Stand::Running => {
+            let own = match seen.state {
+                StageState::Ran
+                | StageState::Cached
+                | StageState::Downloaded
+                | StageState::Failed
+                | StageState::Skipped
+                | StageState::Left => continue,
+                StageState::Running => {
                     seen.running.as_ref().and_then(Running::seconds_left).or_else(|| mean(&node.name))?
                 }
-                Stand::Waiting | Stand::Interrupted => mean(&node.name)?,
+                StageState::Open | StageState::NeverRun | StageState::Stale | StageState::Interrupted => {
+                    mean(&node.name)?
+                }
             };
             left += own;
             longest = longest.max(own);

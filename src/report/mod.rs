@@ -18,6 +18,6 @@ pub mod tensorboard;
 pub use artifact::{Artifact, Content, NoArtifact, Structure, TensorFigures};
 pub use figure::{key_figure, written};
 pub use statistics::{Difference, Mean};
-pub use status::{StageStatus, State, status};
+pub use status::{StageStatus, Standing, status};
 pub use summary::{NetworkRow, PointSummary, summarise};
 pub use table::{Baseline, Grouping, Metric, Observation, Row, Sharing, observations, rows};

@@ -100,11 +100,11 @@ pub fn compare(run: &RunRecord, graph: &Graph, records: &[Option<Record>]) -> Co
 }
 
 fn verdict(then: &RunStage, now: Option<&Record>, same: &mut usize) -> Verdict {
-    let has_run = matches!(then.state.as_str(), "ran" | "cached");
+    let had_result = then.state.has_result();
     let Some(now) = now else {
-        return if has_run { Verdict::Missing } else { Verdict::Unknown };
+        return if had_result { Verdict::Missing } else { Verdict::Unknown };
     };
-    if !has_run {
+    if !had_result {
         return Verdict::Unknown;
     }
     let is_same = |output: &String| {

@@ -7,13 +7,14 @@ use super::figure::key_figure;
 use crate::engine::{Event, Stamped};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Entry, Graph, Node, Plan, Reason, Verdict};
+use crate::state::StageState;
 use crate::store::{Lookup, Partial, Record, Store, StoreError};
 use crate::train::Figures;
 
-/// How a stage stands.
+/// How a stage stands, with what there is to say of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum State {
+#[serde(untagged)]
+pub enum Standing {
     /// Its result is in the cache.
     Cached,
     /// A runner works on it now.
@@ -44,16 +45,16 @@ pub enum State {
     NeverRun,
 }
 
-impl State {
-    /// One or two words.
-    pub fn word(&self) -> &'static str {
+impl Standing {
+    /// The state alone.
+    pub fn state(&self) -> StageState {
         match self {
-            Self::Cached => "cached",
-            Self::Running { .. } => "running",
-            Self::Interrupted { .. } => "interrupted",
-            Self::Failed { .. } => "failed",
-            Self::Stale { .. } => "stale",
-            Self::NeverRun => "never run",
+            Self::Cached => StageState::Cached,
+            Self::Running { .. } => StageState::Running,
+            Self::Interrupted { .. } => StageState::Interrupted,
+            Self::Failed { .. } => StageState::Failed,
+            Self::Stale { .. } => StageState::Stale,
+            Self::NeverRun => StageState::NeverRun,
         }
     }
 
@@ -73,6 +74,16 @@ impl State {
     }
 }
 
+fn tagged<S: serde::Serializer>(standing: &Standing, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Tagged<'a> {
+        state: StageState,
+        #[serde(flatten)]
+        standing: &'a Standing,
+    }
+    Tagged { state: standing.state(), standing }.serialize(serializer)
+}
+
 /// How one piece of work stands.
 #[derive(Debug, Clone, Serialize)]
 pub struct StageStatus {
@@ -83,8 +94,8 @@ pub struct StageStatus {
     /// The points of a sweep that it belongs to.
     pub points: Vec<String>,
     /// How it stands.
-    #[serde(flatten)]
-    pub state: State,
+    #[serde(flatten, serialize_with = "tagged")]
+    pub standing: Standing,
     /// Its identity, where its inputs are known.
     pub fingerprint: Option<Fingerprint>,
     /// End of its last run that gave a result.
@@ -118,7 +129,7 @@ pub fn status(
                 stage: node.name.clone(),
                 kind: node.stage.kind.name.to_owned(),
                 points: points.filter(|name| !name.is_empty()).collect(),
-                state: state(entry, store)?,
+                standing: standing(entry, store)?,
                 fingerprint: entry.fingerprint,
                 finished: last.as_ref().map(|record| record.provenance.finished),
                 seconds: last.as_ref().map(|record| record.provenance.seconds),
@@ -128,38 +139,41 @@ pub fn status(
         .collect()
 }
 
-fn state(entry: &Entry, store: &Store) -> Result<State, StoreError> {
+fn standing(entry: &Entry, store: &Store) -> Result<Standing, StoreError> {
     if let Some(fingerprint) = &entry.fingerprint {
         if let Some(holder) = store.holder(fingerprint)? {
-            return Ok(State::Running { holder: holder.to_string(), epoch: last_epoch(store, fingerprint)? });
+            return Ok(Standing::Running {
+                holder: holder.to_string(),
+                epoch: last_epoch(store, fingerprint)?,
+            });
         }
     }
     let reasons = match &entry.verdict {
-        Verdict::Cached(_) => return Ok(State::Cached),
+        Verdict::Cached(_) => return Ok(Standing::Cached),
         Verdict::Run { reasons, .. } => reasons.as_slice(),
         Verdict::Left => &[],
     };
     if let Some(fingerprint) = &entry.fingerprint {
         let events = events(store, fingerprint)?;
         if let Some(Event::StageFailed { message, .. }) = events.last().map(|last| &last.event) {
-            return Ok(State::Failed { message: message.clone() });
+            return Ok(Standing::Failed { message: message.clone() });
         }
         if store.has_partial(fingerprint) {
             return saved(store, fingerprint);
         }
     }
     if reasons.contains(&Reason::NeverRun) {
-        return Ok(State::NeverRun);
+        return Ok(Standing::NeverRun);
     }
-    Ok(State::Stale { reasons: reasons.iter().map(ToString::to_string).collect() })
+    Ok(Standing::Stale { reasons: reasons.iter().map(ToString::to_string).collect() })
 }
 
-fn saved(store: &Store, fingerprint: &Fingerprint) -> Result<State, StoreError> {
+fn saved(store: &Store, fingerprint: &Fingerprint) -> Result<Standing, StoreError> {
     let figures = match store.load_partial(fingerprint)? {
         Partial::Whole { state, .. } => Figures::of_state(&state).ok(),
         Partial::Absent | Partial::Damaged => None,
     };
-    Ok(State::Interrupted {
+    Ok(Standing::Interrupted {
         epoch: figures.as_ref().map(|figures| figures.history.len() as u64 + 1),
         step: figures.map(|figures| figures.step),
     })

@@ -18,7 +18,7 @@ use crate::train::{Half, evaluate_until, evaluation_bytes, latency};
 pub static KIND: Kind = Kind {
     name: "eval",
     summary: "measure networks: test accuracy and loss, FLOPs, parameters, latency",
-    version: 2,
+    version: 3,
     inputs: &[InputRole {
         role: "network",
         artifact: "network",
@@ -78,7 +78,7 @@ impl Stage for Eval {
             }
             let network = read_network(artifact)?;
             check_shape(&network, job.data)?;
-            let model = Model::load_on(&network, &job.device, &Backend::new(&job.device, self.conv))?;
+            let model = Model::load_on(&network, &job.device, &Backend::new(&job.device, self.conv)?)?;
             let data = job.data.load()?;
             let stop = || job.host.should_stop();
             let found = evaluate_until(&model, &data, &Half::Test, self.batch_size, &job.device, &stop)?;

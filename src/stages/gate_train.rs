@@ -23,7 +23,7 @@ use crate::train::{
 pub static KIND: Kind = Kind {
     name: "gate-train",
     summary: "train the channel gates of a network whose weights are frozen",
-    version: 2,
+    version: 3,
     inputs: &[InputRole {
         role: "network",
         artifact: "network",

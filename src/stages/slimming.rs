@@ -25,7 +25,7 @@ use crate::train::{Keep, Objective, OptimizerParams, ScheduleParams};
 pub static KIND: Kind = Kind {
     name: "slimming",
     summary: "train a network with an L1 penalty on batch norm's scales, and score channels by them",
-    version: 1,
+    version: 2,
     inputs: &[network("the network that is trained")],
     outputs: &[
         OUTPUT,

@@ -66,6 +66,10 @@ pub struct Provenance {
     pub device: String,
     /// CPU threads.
     pub threads: usize,
+    /// The CPU's instruction set that was used: `avx512`, `avx2`, `neon`, `plain`. Results do not depend on it. None on a GPU and in
+    /// records from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instruction_set: Option<String>,
     /// The machine.
     pub host: String,
     /// Start of the first run that took part.
@@ -76,6 +80,16 @@ pub struct Provenance {
     pub seconds: f64,
     /// How many runs took part: 1, and one more for each interruption.
     pub sessions: u32,
+}
+
+impl Provenance {
+    /// The device, with the CPU's instruction set where it is known: `cpu (avx2)`.
+    pub fn device_in_words(&self) -> String {
+        match &self.instruction_set {
+            Some(name) => format!("{} ({name})", self.device),
+            None => self.device.clone(),
+        }
+    }
 }
 
 /// Something that is kept, with all that led to it, until it is unpinned.

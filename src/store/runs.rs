@@ -16,6 +16,7 @@ use super::lock::StageLock;
 use super::sealed;
 use super::{ObjectHash, Store, StoreError};
 use crate::fingerprint::Fingerprint;
+use crate::state::{RunState, StageState};
 
 /// The version of [`RunRecord`]. Its later versions have more fields; the first has none of [`RunRecord::request`].
 pub const MANIFEST: u32 = 2;
@@ -33,8 +34,8 @@ pub struct RunRecord {
     /// The version of this record: see [`MANIFEST`].
     #[serde(default = "first")]
     pub manifest: u32,
-    /// `running`, `done`, `failed` or `interrupted`; a run that was killed stays `running`.
-    pub status: String,
+    /// How it stands; a run that was killed stays `running`.
+    pub status: RunState,
     /// What the command ended with.
     #[serde(default)]
     pub exit_code: Option<u8>,
@@ -101,8 +102,8 @@ pub struct RunStage {
     pub points: Vec<usize>,
     /// The identity of its result, if it has one.
     pub fingerprint: Option<Fingerprint>,
-    /// `open` until the run ends, then `ran`, `cached`, `downloaded`, `failed`, `skipped` or still `open`.
-    pub state: String,
+    /// How it stands: open until the run ends.
+    pub state: StageState,
     /// What it gave, by output; empty until the run ends.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, ObjectHash>,

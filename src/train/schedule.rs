@@ -87,7 +87,7 @@ impl ScheduleParams {
                 let passed = |share: &&f64| epoch >= (*share * epochs as f64).floor() as u64;
                 self.gamma.powi(self.milestones.iter().filter(passed).count() as i32)
             }
-            ScheduleKind::Cosine => (1.0 + (PI * epoch as f64 / epochs.max(1) as f64).cos()) / 2.0,
+            ScheduleKind::Cosine => (1.0 + libm::cos(PI * epoch as f64 / epochs.max(1) as f64)) / 2.0,
         }
     }
 }

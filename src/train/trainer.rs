@@ -172,7 +172,7 @@ impl<'a> Loop<'a> {
             Length::Epochs(epochs) => (epochs, epochs * per_epoch),
             Length::Steps(steps) => (steps.div_ceil(per_epoch), steps),
         };
-        let backend = Backend::new(run.device, run.conv);
+        let backend = Backend::new(run.device, run.conv)?;
         let kept = host.resume();
         let resumed = kept.is_some();
         let (model, optimizer, figures, best) = match kept {

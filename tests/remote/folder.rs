@@ -46,6 +46,9 @@ fn what_one_machine_made_another_takes_checked_and_runs_nothing() {
     let runs: Value = serde_json::from_str(&stdout(lab.path(), "b", &["runs", "--json"])).unwrap();
     let run = runs.as_object().unwrap().values().next().unwrap();
     assert!(run["stages"].as_array().unwrap().iter().all(|stage| stage["state"] == "downloaded"), "{run}");
+    // A repetition compares what came from there like what was made here.
+    let repeated = lab.well("b", &["repeat", "last"]);
+    assert!(repeated.contains("identical:") && !repeated.contains("is not known of the run"), "{repeated}");
     // Once they are here nobody is asked.
     std::fs::rename(lab.path().join("shared"), lab.path().join("gone")).unwrap();
     assert!(!lab.well("b", &["run", "p.toml"]).contains("warning"));

@@ -12,6 +12,7 @@ use crate::cli::style::{BAD, FAINT, GOOD, REUSED, STAGE, STALE, paint};
 use crate::engine::{Event, Reporter, Stamped};
 use crate::report::format::{bytes, plural, seconds};
 use crate::report::key_figure;
+use crate::state::RunState;
 use crate::train::{EpochRecord, Progress};
 
 /// Without bars, a long epoch tells where it is this often.
@@ -249,7 +250,7 @@ impl Reporter for Terminal {
                 self.line(&format!("  {told} {} {reason}", paint(STALE, "skipped:")));
             }
             Event::PointFinished { status, ended, points } => {
-                let style = if status == "done" { GOOD } else { BAD };
+                let style = if *status == RunState::Done { GOOD } else { BAD };
                 let point = self.point(&event.point);
                 self.line(&format!("{} {ended}/{points} {point}", paint(style, format!("point {status}"))));
             }

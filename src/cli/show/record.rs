@@ -20,7 +20,7 @@ pub fn text(record: &Record, also: &[Fingerprint], whole: bool) -> String {
     let mut rows = vec![
         row("pipeline", made.pipeline.clone()),
         row("ran", format!("{} to {}, {}", when(made.started), when(made.finished), seconds(made.seconds))),
-        row("on", format!("{}, {}, {}", made.host, made.device, plural(made.threads, "thread"))),
+        row("on", [made.host.clone(), made.device_in_words(), plural(made.threads, "thread")].join(", ")),
         row(
             "by",
             format!("runner {}{commit}, {} version {}", made.runner_version, record.kind, record.version),

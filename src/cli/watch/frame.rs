@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use super::view::{Counts, Point, Row, Stage, View};
 use crate::cli::style::{BAD, FAINT, GOOD, REUSED, STAGE, STALE, paint};
 use crate::report::format::{plural, seconds};
+use crate::state::{RunState, StageState};
 
 /// The longest bar.
 const LONGEST: usize = 40;
@@ -90,7 +91,7 @@ pub fn frame(view: &View, width: usize, height: usize) -> Vec<String> {
             *left -= 1;
         }
     };
-    let working: Vec<Line> = if running.is_empty() && view.status == "running" {
+    let working: Vec<Line> = if running.is_empty() && view.status == Some(RunState::Running) {
         vec![Line::new().put(FAINT, "  nothing at this moment: between two stages, or preparing")]
     } else {
         running
@@ -108,19 +109,15 @@ pub fn frame(view: &View, width: usize, height: usize) -> Vec<String> {
 }
 
 fn head(view: &View, width: usize) -> Line {
-    let style = match view.status.as_str() {
-        "done" => GOOD,
-        "failed" | "killed" => BAD,
-        _ => STALE,
-    };
+    let style = view.status.map_or(STALE, crate::cli::runs::style);
+    let status = view.status.map_or("never run", RunState::word);
     let what = match view.points.len() {
         0 => plural(view.counts.all(), "stage"),
         many => format!("{}, {}", plural(many, "point"), plural(view.counts.all(), "stage")),
     };
-    let mut line =
-        Line::new().put(STAGE, &view.pipeline).plain(format!(": {what}  ")).put(style, &view.status);
+    let mut line = Line::new().put(STAGE, &view.pipeline).plain(format!(": {what}  ")).put(style, status);
     if view.started.is_some() {
-        let since = if view.status == "running" { "for" } else { "after" };
+        let since = if view.status == Some(RunState::Running) { "for" } else { "after" };
         line = line.plain(format!(" {since} {}", seconds(view.seconds)));
     }
     match &view.run {
@@ -212,10 +209,10 @@ fn stages(stages: &[Stage], sweep: bool) -> Vec<Line> {
         let line = Line::new().plain("  ").put(STAGE, name).plain("  ");
         if !sweep {
             let (style, word) = match counts {
-                Counts { failed: 1, .. } => (BAD, "failed"),
-                Counts { running: 1, .. } => (STALE, "running"),
-                Counts { interrupted: 1, .. } => (STALE, "interrupted"),
-                Counts { before: 1, .. } => (REUSED, "cached"),
+                Counts { failed: 1, .. } => (BAD, StageState::Failed.word()),
+                Counts { running: 1, .. } => (STALE, StageState::Running.word()),
+                Counts { interrupted: 1, .. } => (STALE, StageState::Interrupted.word()),
+                Counts { before: 1, .. } => (REUSED, StageState::Cached.word()),
                 Counts { done: 1, .. } => (GOOD, "done"),
                 _ => (FAINT, "waiting"),
             };
@@ -324,7 +321,7 @@ mod tests {
         View {
             pipeline: "quickstart".into(),
             run: Some("20260102-030405-4711".into()),
-            status: "running".into(),
+            status: Some(RunState::Running),
             started: Some("2026-01-02T03:04:05Z".parse().unwrap()),
             seconds: 725.0,
             counts: counts(1, 1, 1, 2, 0),

@@ -19,6 +19,7 @@ use super::style::{FAINT, paint};
 use super::{FAILURE, style};
 use crate::engine::{Event, Reporter, Stamped, StopFlag};
 use crate::report::live::Live;
+use crate::state::{RunState, StageState};
 use crate::store::{RunRecord, Store};
 use screen::Screen;
 use view::View;
@@ -90,7 +91,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let plan = opened.plan(&SelectionArgs::default())?;
     let since = watched.as_ref().map_or_else(Timestamp::now, |watched| watched.run.started);
     let mut live = Live::new(&opened.graph, &plan, &opened.store, &mut opened.data, since)?;
-    if args.once || watched.as_ref().is_none_or(|watched| watched.run.status != "running") {
+    if args.once || watched.as_ref().is_none_or(|watched| watched.run.status != RunState::Running) {
         let view = View::of(&opened.name, watched.as_ref(), &live);
         if args.json && args.once {
             say!("{}", serde_json::to_string_pretty(&view).into_diagnostic()?);
@@ -99,7 +100,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
         } else {
             say_all!("{}", frame::whole(&view, style::width()));
         }
-        return Ok(code(watched.as_ref().filter(|watched| watched.run.status != "running")));
+        return Ok(code(watched.as_ref().filter(|watched| watched.run.status != RunState::Running)));
     }
     let Some(mut watched) = watched else { return Ok(ExitCode::SUCCESS) };
     let screen = if args.json { None } else { Screen::open() };
@@ -168,7 +169,7 @@ fn find(args: &WatchArgs, store: &Store) -> Result<Option<Watched>> {
     }
     let identity = identity(path)?;
     runs.retain(|(_, run)| run.request.as_ref().is_some_and(|request| request.identity == identity));
-    let at = runs.iter().rposition(|(_, run)| run.status == "running");
+    let at = runs.iter().rposition(|(_, run)| run.status == RunState::Running);
     let at = at.or(runs.len().checked_sub(1));
     Ok(at.map(|at| runs.swap_remove(at)).map(|(id, run)| Watched { id, run }))
 }
@@ -180,7 +181,7 @@ fn left(stop: &StopFlag) -> ExitCode {
 /// The exit code of a run that has ended.
 fn code(watched: Option<&Watched>) -> ExitCode {
     let Some(Watched { run, .. }) = watched else { return ExitCode::SUCCESS };
-    let by_word = || if run.status == "done" { 0 } else { FAILURE };
+    let by_word = || if run.status == RunState::Done { 0 } else { FAILURE };
     ExitCode::from(run.exit_code.unwrap_or_else(by_word))
 }
 
@@ -192,7 +193,7 @@ fn beginning(name: &str, watched: &Watched, live: &Live<'_>) -> Stamped {
         pipeline: name.to_owned(),
         points: graph.points.len(),
         stages: graph.nodes.len(),
-        to_run: live.seen.iter().filter(|seen| !seen.before).count(),
+        to_run: live.seen.iter().filter(|seen| seen.state != StageState::Cached).count(),
         device: request.devices.join(","),
         threads: request.threads,
         jobs: request.jobs,
@@ -203,17 +204,17 @@ fn beginning(name: &str, watched: &Watched, live: &Live<'_>) -> Stamped {
 
 /// What it says at its end.
 fn ending(watched: &Watched) -> Stamped {
-    let of = |state: &str| watched.run.stages.iter().filter(|stage| stage.state == state).count();
+    let of = |state| watched.run.stages.iter().filter(|stage| stage.state == state).count();
     let ended = watched.run.finished.unwrap_or_else(Timestamp::now);
     Stamped::now(Event::RunFinished {
-        status: watched.run.status.clone(),
-        ran: of("ran"),
-        cached: of("cached"),
-        downloaded: of("downloaded"),
+        status: watched.run.status,
+        ran: of(StageState::Ran),
+        cached: of(StageState::Cached),
+        downloaded: of(StageState::Downloaded),
         // What was given away is not kept of a run.
         uploaded: 0,
-        failed: of("failed"),
-        skipped: of("skipped"),
+        failed: of(StageState::Failed),
+        skipped: of(StageState::Skipped),
         seconds: (ended - watched.run.started).total(jiff::Unit::Second).unwrap_or(0.0),
     })
 }

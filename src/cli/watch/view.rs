@@ -10,7 +10,8 @@ use crate::engine::{Event, Stamped};
 use crate::plan::NodeId;
 use crate::report::format::{percent, seconds};
 use crate::report::key_figure;
-use crate::report::live::{Live, News, Running, Stand};
+use crate::report::live::{Live, News, Running};
+use crate::state::{RunState, StageState};
 
 /// A run, as it is shown.
 #[derive(Debug, Clone, Serialize)]
@@ -19,8 +20,8 @@ pub struct View {
     pub pipeline: String,
     /// The run; none where only the pipeline is known.
     pub run: Option<String>,
-    /// `running`, `done`, `failed`, `interrupted` or `killed`.
-    pub status: String,
+    /// How the run stands; none where only the pipeline is known.
+    pub status: Option<RunState>,
     /// Since when it goes on.
     pub started: Option<Timestamp>,
     /// Until now, or to its end.
@@ -57,16 +58,21 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, stand: &Stand, before: bool) {
-        match stand {
-            Stand::Done => {
+    fn add(&mut self, state: StageState) {
+        match state {
+            StageState::Cached => {
                 self.done += 1;
-                self.before += usize::from(before);
+                self.before += 1;
             }
-            Stand::Waiting => self.waiting += 1,
-            Stand::Running => self.running += 1,
-            Stand::Failed { .. } => self.failed += 1,
-            Stand::Interrupted => self.interrupted += 1,
+            StageState::Ran | StageState::Downloaded => self.done += 1,
+            StageState::Open
+            | StageState::NeverRun
+            | StageState::Stale
+            | StageState::Left
+            | StageState::Skipped => self.waiting += 1,
+            StageState::Running => self.running += 1,
+            StageState::Failed => self.failed += 1,
+            StageState::Interrupted => self.interrupted += 1,
         }
     }
 
@@ -133,7 +139,7 @@ impl View {
     pub fn of(pipeline: &str, watched: Option<&Watched>, live: &Live<'_>) -> Self {
         let graph = live.graph();
         let run = watched.map(|watched| &watched.run);
-        let status = run.map_or("never run", |run| run.status.as_str()).to_owned();
+        let status = run.map(|run| run.status);
         let started = run.map(|run| run.started);
         let until = run.and_then(|run| run.finished).unwrap_or_else(Timestamp::now);
         let took = started.and_then(|started| (until - started).total(jiff::Unit::Second).ok());
@@ -141,16 +147,16 @@ impl View {
         let mut stages: Vec<Stage> = Vec::new();
         let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         for ((_, node), seen) in graph.iter().zip(&live.seen) {
-            counts.add(&seen.stand, seen.before);
+            counts.add(seen.state);
             let at = *places.entry(&node.name).or_insert_with(|| {
                 let counts = Counts::default();
                 stages.push(Stage { name: node.name.clone(), counts, figure: String::new() });
                 stages.len() - 1
             });
             let stage = &mut stages[at];
-            stage.counts.add(&seen.stand, seen.before);
-            stage.figure = match &seen.stand {
-                Stand::Failed { message } => message.clone(),
+            stage.counts.add(seen.state);
+            stage.figure = match seen.state {
+                StageState::Failed => seen.failure.clone(),
                 _ if stage.counts.all() == 1 => seen.figure.clone(),
                 _ => String::new(),
             };
@@ -162,7 +168,7 @@ impl View {
             seconds_left: running.seconds_left(),
             running: running.clone(),
         });
-        let is_running = status == "running";
+        let is_running = status == Some(RunState::Running);
         Self {
             pipeline: pipeline.to_owned(),
             run: watched.map(|watched| watched.id.clone()),
@@ -180,15 +186,15 @@ impl View {
 }
 
 fn points(live: &Live<'_>) -> Vec<Point> {
-    let stand = |id: NodeId| &live.seen[id.0].stand;
+    let state = |id: NodeId| live.seen[id.0].state;
     let of = |point: &crate::plan::PointNodes| {
-        let mut stands = point.stages.iter().map(|(_, id)| stand(*id));
-        let own = |id: &NodeId| live.graph().node(*id).uses.len() == 1 && *stand(*id) == Stand::Done;
-        if stands.clone().all(|stand| *stand == Stand::Done) {
+        let mut states = point.stages.iter().map(|(_, id)| state(*id));
+        let own = |id: &NodeId| live.graph().node(*id).uses.len() == 1 && state(*id).has_result();
+        if states.clone().all(StageState::has_result) {
             Point::Done
-        } else if stands.clone().any(|stand| matches!(stand, Stand::Failed { .. })) {
+        } else if states.clone().any(|state| state == StageState::Failed) {
             Point::Failed
-        } else if stands.any(|stand| *stand == Stand::Running) {
+        } else if states.any(|state| state == StageState::Running) {
             Point::Running
         } else if point.stages.iter().any(|(_, id)| own(id)) {
             Point::Begun

@@ -5,6 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 use super::gemm::LANE;
 use super::norm::{Figures, at, clear_border, pooled};
 use super::points::Frame;
+use super::vectors::{fused, larger};
 use crate::ops::Pool;
 
 /// An activation's image and the gradient of its values.
@@ -48,7 +49,7 @@ impl Pair<'_> {
                 for column in 0..width {
                     let place = (row * width + column) * stride + channel;
                     let x = at::<S>(self.x, place);
-                    let z = simd.mul_add_e_f32s(scale, x, shift);
+                    let z = fused(simd, scale, x, shift);
                     let open = simd.less_than_f32s(zero, z);
                     visit((row, column), x, simd.select_f32s(open, at::<S>(self.dy, place), zero));
                 }
@@ -63,9 +64,9 @@ impl Pair<'_> {
                     let mut z = [zero; 4];
                     for ((x, z), (row, column)) in x.iter_mut().zip(&mut z).zip(places) {
                         *x = at::<S>(self.x, (row * width + column) * stride + channel);
-                        *z = simd.mul_add_e_f32s(scale, *x, shift);
+                        *z = fused(simd, scale, *x, shift);
                     }
-                    let highest = simd.max_f32s(simd.max_f32s(z[0], z[1]), simd.max_f32s(z[2], z[3]));
+                    let highest = larger(simd, larger(simd, z[0], z[1]), larger(simd, z[2], z[3]));
                     // The gradient is handed to the first of the highest, and is gone then.
                     let mut rest = simd.select_f32s(simd.less_than_f32s(zero, highest), dy, zero);
                     for ((place, x), z) in places.into_iter().zip(x).zip(z) {
@@ -127,7 +128,7 @@ impl WithSimd for GradientSums<'_> {
                     #[inline(always)]
                     |_, x, dz| {
                         sum = simd.add_f32s(sum, dz);
-                        product = simd.mul_add_e_f32s(dz, simd.sub_f32s(x, mean), product);
+                        product = fused(simd, dz, simd.sub_f32s(x, mean), product);
                         run += 1;
                         if run == RUN {
                             flush::<S>((sum, product), &mut sums[channel..], &mut weighted[channel..]);
@@ -190,7 +191,7 @@ fn through<S: Simd>(
 ) -> S::f32s {
     let (scale, mean) = (at::<S>(&figures.scale, channel), at::<S>(&figures.mean, channel));
     let (mean_part, slope) = (at::<S>(&slopes.mean_part, channel), at::<S>(&slopes.slope, channel));
-    let away = simd.mul_add_e_f32s(slope, simd.sub_f32s(x, mean), mean_part);
+    let away = fused(simd, slope, simd.sub_f32s(x, mean), mean_part);
     simd.sub_f32s(simd.mul_f32s(scale, dz), away)
 }
 

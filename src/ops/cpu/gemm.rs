@@ -6,6 +6,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::vectors::fused;
+
 /// Channels are padded to a multiple of this, one cache line of `f32`, so that no loop has a remainder.
 pub const LANE: usize = 16;
 
@@ -199,7 +201,7 @@ fn registers<S: Simd, const HEIGHT: usize, const WIDTH: usize>(simd: S, block: B
             // SAFETY: `row < HEIGHT` and `step < depth`, so the first assertion holds `place` inside `values`.
             let value = simd.splat_f32s(unsafe { *left.values.get_unchecked(place) });
             for (sum, right) in sums.iter_mut().zip(line) {
-                *sum = simd.mul_add_e_f32s(value, *right, *sum);
+                *sum = fused(simd, value, *right, *sum);
             }
         }
     }
@@ -216,7 +218,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ops::cpu::Vectors;
+    use crate::ops::cpu::vectors::Vectors;
 
     /// Small whole numbers, so that every product is exact in `f32`.
     fn whole(count: usize, seed: usize) -> Vec<f32> {
@@ -252,7 +254,7 @@ mod tests {
                 }
             }
             let in_panels = pack(&b, depth, columns);
-            for vectors in Vectors::ALL {
+            for vectors in Vectors::available() {
                 let mut out = start.clone();
                 let left = if transposed { Left::transposed(&a, rows) } else { Left::rows(&a, depth) };
                 let right = if packed { Right::Packed(&in_panels) } else { Right::Rows(&b, columns) };

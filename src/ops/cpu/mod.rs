@@ -6,20 +6,24 @@
 //! while it is in the cache, and takes the gradient back through them in the same way.
 //!
 //! One implementation serves every instruction set: it is compiled for AVX-512, AVX2 and plain code (NEON on aarch64) and chosen when
-//! the program runs. Work is cut into pieces that follow from shapes alone, and partial sums are added in the
-//! order of the images: a result does not depend on the number of threads.
+//! the program runs. A result depends neither on the number of threads nor on the instruction set:
+//! - work is cut into pieces that follow from shapes alone, and partial sums are added in the order of the images;
+//! - lanes are channels, so no sum runs across a vector, and no order of a sum follows its width;
+//! - `a b + c` goes through [`vectors::fused`], which rounds once, and maxima through [`vectors::larger`].
 //!
 //! | file | holds |
 //! |---|---|
 //! | `buffers` | memory that is used again |
 //! | `maps` | a batch of maps |
 //! | `layer` | what convolutions take and give |
+//! | `vectors` | the instruction sets |
 //! | `gemm` | the matrix product |
 //! | `tile` | short convolutions by few products, in one dimension |
 //! | `points` | the same in two dimensions, over all channels of an image |
 //! | `kernels` | weights in the form that products want |
 //! | `winograd` | 3x3 convolutions and both gradients, by points |
 //! | `direct` | any convolution and both gradients, by patches |
+//! | `dense` | the linear layer and its gradients |
 //! | `cut` | how a batch is cut into pieces |
 //! | `norm` | batch norm, gate, ReLU and pool of an image, and the sums over it |
 //! | `back` | the way back through them |
@@ -27,6 +31,7 @@
 pub mod back;
 pub mod buffers;
 pub mod cut;
+pub mod dense;
 pub mod direct;
 pub mod gemm;
 pub mod kernels;
@@ -35,6 +40,7 @@ pub mod maps;
 pub mod norm;
 pub mod points;
 pub mod tile;
+pub mod vectors;
 pub mod winograd;
 
 use pulp::Arch;
@@ -42,35 +48,7 @@ use rayon::prelude::*;
 
 use buffers::{Buffer, Buffers};
 use gemm::LANE;
-
-/// Which vector instructions are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Vectors {
-    /// The widest that the machine has.
-    #[default]
-    Widest,
-    /// At most AVX2.
-    Avx2,
-    /// None but what every machine of the kind has.
-    Plain,
-}
-
-impl Vectors {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Widest, Self::Avx2, Self::Plain];
-
-    /// The instruction set; a narrower one where the machine lacks it.
-    pub fn arch(self) -> Arch {
-        match self {
-            Self::Widest => Arch::new(),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => pulp::x86::V3::try_new().map_or(Arch::Scalar, Arch::V3),
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 => Arch::Scalar,
-            Self::Plain => Arch::Scalar,
-        }
-    }
-}
+use vectors::Vectors;
 
 /// What all kernels share: memory and the instruction set. Clones share the memory.
 #[derive(Debug, Clone)]

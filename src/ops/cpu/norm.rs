@@ -6,6 +6,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::gemm::{LANE, padded};
 use super::points::Frame;
+use super::vectors::{fused, larger};
 use crate::ops::{BN_EPS, Pool};
 
 /// The figures of each channel, padded with zeros.
@@ -94,7 +95,7 @@ pub fn at<S: Simd>(values: &[f32], at: usize) -> S::f32s {
 /// `scale x + shift`, for the values at a place.
 #[inline(always)]
 fn affine<S: Simd>(simd: S, (scale, shift): (S::f32s, S::f32s), x: &[f32], place: usize) -> S::f32s {
-    simd.mul_add_e_f32s(scale, at::<S>(x, place), shift)
+    fused(simd, scale, at::<S>(x, place), shift)
 }
 
 impl WithSimd for Activate<'_> {
@@ -122,18 +123,20 @@ impl WithSimd for Activate<'_> {
                         Pool::None => affine(simd, line, x, channel),
                         Pool::Max2 => {
                             let below = width * stride;
-                            let top = simd.max_f32s(
+                            let top = larger(
+                                simd,
                                 affine(simd, line, x, channel),
                                 affine(simd, line, x, stride + channel),
                             );
-                            let bottom = simd.max_f32s(
+                            let bottom = larger(
+                                simd,
                                 affine(simd, line, x, below + channel),
                                 affine(simd, line, x, below + stride + channel),
                             );
-                            simd.max_f32s(top, bottom)
+                            larger(simd, top, bottom)
                         }
                     };
-                    let value = simd.max_f32s(highest, zero);
+                    let value = larger(simd, highest, zero);
                     S::as_mut_simd_f32s(&mut out[channel..channel + S::F32_LANES]).0[0] = value;
                 }
             }

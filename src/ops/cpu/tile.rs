@@ -7,6 +7,8 @@
 
 use pulp::Simd;
 
+use super::vectors::fused;
+
 /// The largest number of points; shorter schemes leave the rest of a line unused.
 pub const MOST: usize = 6;
 
@@ -49,13 +51,13 @@ const ROOT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
 /// `a x + b y`.
 #[inline(always)]
 fn mix<S: Simd>(simd: S, a: f32, x: S::f32s, b: f32, y: S::f32s) -> S::f32s {
-    simd.mul_add_e_f32s(simd.splat_f32s(a), x, simd.mul_f32s(simd.splat_f32s(b), y))
+    fused(simd, simd.splat_f32s(a), x, simd.mul_f32s(simd.splat_f32s(b), y))
 }
 
 /// `x + b y`.
 #[inline(always)]
 fn plus<S: Simd>(simd: S, x: S::f32s, b: f32, y: S::f32s) -> S::f32s {
-    simd.mul_add_e_f32s(simd.splat_f32s(b), y, x)
+    fused(simd, simd.splat_f32s(b), y, x)
 }
 
 impl Tile for Four {

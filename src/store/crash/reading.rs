@@ -44,7 +44,7 @@ fn last() -> LastRun {
 fn run() -> RunRecord {
     RunRecord {
         manifest: MANIFEST,
-        status: "done".into(),
+        status: crate::state::RunState::Done,
         exit_code: None,
         command: Vec::new(),
         folder: String::new(),
