@@ -87,8 +87,17 @@ const POINTS: usize = 200;
 
 /// A pipeline file: parsed, checked, its sweep expanded and its stages configured.
 pub fn pipeline(input: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(input) else { return false };
-    match pipeline::parse("p.toml", text, &[], stages::catalog()) {
+    let read = match std::str::from_utf8(input) {
+        Ok(text) => pipeline::parse("p.toml", text, &[], stages::catalog()),
+        // Only a file can be no text.
+        Err(_) => {
+            let folder = scratch();
+            let path = folder.path().join("p.toml");
+            fs::write(&path, input).unwrap();
+            pipeline::load(&path, &[], stages::catalog())
+        }
+    };
+    match read {
         Ok(read) => points(&read, &[]),
         Err(error) => refused(&error),
     }

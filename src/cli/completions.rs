@@ -15,5 +15,7 @@ pub struct CompletionsArgs {
 
 /// Prints the completions.
 pub fn run(args: &CompletionsArgs) {
-    clap_complete::generate(args.shell, &mut super::Cli::command(), "runner", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut super::Cli::command(), "runner", &mut script);
+    super::output::write_file(&String::from_utf8_lossy(&script));
 }

@@ -7,6 +7,7 @@ use miette::Result;
 
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
+use super::output::write_file;
 use super::plan::headline;
 use super::style::{Cell, FAINT, REUSED, STAGE, STALE, columns};
 use crate::draw::Unit;
@@ -49,10 +50,10 @@ pub fn run(args: &GraphArgs) -> Result<()> {
             say!("{}", headline(&opened.name, &opened.graph, &plan));
             say_all!("{}", text(&stages));
         }
-        Format::Mermaid => say_all!("{}", mermaid(&stages)),
+        Format::Mermaid => write_file(&mermaid(&stages)),
         Format::Svg => {
             let drawn = crate::draw::panels(&Content::Graph(StageGraph { stages }), 0.0);
-            drawn.iter().for_each(|panel| say_all!("{}", panel.file_svg(Unit::Pixels)));
+            drawn.iter().for_each(|panel| write_file(&panel.file_svg(Unit::Pixels)));
         }
     }
     Ok(())

@@ -53,6 +53,6 @@ pub fn run(args: &ImportArgs) -> Result<()> {
 
 fn warn(work: &[Fingerprint], what: &str) {
     for fingerprint in work {
-        anstream::eprintln!("{} the result of {} {what}", paint(STALE, "warning:"), fingerprint.short());
+        tell!("{} the result of {} {what}", paint(STALE, "warning:"), fingerprint.short());
     }
 }

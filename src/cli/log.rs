@@ -19,6 +19,7 @@ use crate::report::tail::Tail;
 use crate::report::tensorboard::{folder, write_log};
 use crate::store::Store;
 use crate::train::EpochRecord;
+use crate::written::check_folder;
 
 /// Show what happened in a stage: epochs, checkpoints, resumes, failures
 #[derive(Debug, Args)]
@@ -139,6 +140,7 @@ fn work(
 
 /// Writes the logs of what the stages are now.
 fn tensorboard(opened: &Opened, plan: &Plan, nodes: &[NodeId], root: &Path) -> Result<()> {
+    check_folder(root, &opened.inputs())?;
     let mut written = 0;
     for id in nodes {
         let Some(work) = plan.entry(*id).fingerprint else { continue };
@@ -176,7 +178,7 @@ impl Show<'_> {
         let mut worked = self.store.holder(&self.work)?.is_some();
         if follow {
             if !worked && !self.writer.ended {
-                anstream::eprintln!("{}", paint(FAINT, "nobody runs it now; waiting (Ctrl-C leaves)"));
+                tell!("{}", paint(FAINT, "nobody runs it now; waiting (Ctrl-C leaves)"));
             }
             loop {
                 // Looked at before the log, so that what a runner wrote last is not missed.
@@ -184,6 +186,9 @@ impl Show<'_> {
                 let news = self.new_events()?;
                 if (worked && !holder && !news) || (self.writer.ended && !holder) {
                     break;
+                }
+                if crate::cli::output::lost().is_some() {
+                    return Ok(());
                 }
                 worked |= holder;
                 if !news {

@@ -16,6 +16,7 @@ mod graph;
 mod import;
 mod log;
 mod open;
+mod parse;
 mod plan;
 mod plot;
 mod progress;
@@ -32,7 +33,6 @@ mod summary;
 mod sweep;
 mod table;
 mod watch;
-mod written;
 
 use std::process::ExitCode;
 
@@ -111,8 +111,12 @@ enum Command {
 
 /// Parses the arguments, runs the command, prints its error.
 pub fn main() -> ExitCode {
-    style::install_error_hook();
-    let result = match Cli::parse().command {
+    output::install_error_hook();
+    let command = match parse::command_line() {
+        Ok(line) => line.command,
+        Err(code) => return code,
+    };
+    let result = match command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Graph(args) => graph::run(&args).map(|()| ExitCode::SUCCESS),
@@ -136,8 +140,8 @@ pub fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
     };
-    result.unwrap_or_else(|error| {
-        anstream::eprintln!("{error:?}");
+    output::end(result.unwrap_or_else(|error| {
+        output::write_report(&error);
         ExitCode::from(FAILURE)
-    })
+    }))
 }

@@ -10,6 +10,7 @@ use crate::pipeline;
 use crate::plan::{self, DataIdentities, Graph, MissingData, Plan};
 use crate::stages;
 use crate::store::{MANIFEST, RemoteUrl, RunRecord, Store};
+use crate::written::Inputs;
 
 /// A pipeline, read and checked, with the store that has its results.
 pub struct Opened {
@@ -86,6 +87,13 @@ impl Opened {
         let (name, file) = (loaded.name.clone(), loaded.text().to_owned());
         let (identity, description) = (identity()?, loaded.description.clone());
         Ok(Self { name, description, identity, source, file, graph, store, remote, data })
+    }
+
+    /// What a command on the pipeline reads, and never writes.
+    pub fn inputs(&self) -> Inputs {
+        let data = self.graph.data.iter().flat_map(crate::data::paths);
+        let inputs = Inputs::default().file(&self.source.pipeline).cache(self.store.root());
+        data.fold(inputs, Inputs::file)
     }
 
     /// As [`Self::plan`], for a look ahead: images that are not there yet are a reason to run, not an error.

@@ -8,9 +8,9 @@ use miette::{Result, miette};
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::style::{Cell, FAINT, STAGE, columns, paint};
-use super::written::write;
 use crate::draw::{Panel, Unit, grid, panels};
 use crate::report::figures::{Absent, Content, FigureId, Study};
+use crate::written::{self, Place, Replace};
 
 /// Write the figures of a pipeline or a sweep as SVG, PNG and CSV
 #[derive(Debug, Args)]
@@ -22,7 +22,8 @@ use crate::report::figures::{Absent, Content, FigureId, Study};
 Only what is in the cache is drawn; `runner run` with the same --over computes the rest. A figure
 that has nothing to show is left out with a word why. SVG files are as wide as asked for and go into
 LaTeX (package svg) and Inkscape; PNG files have two pixels for each of 96 to the inch; CSV files
-have what was drawn, unrounded.")]
+have what was drawn, unrounded. Earlier figures are replaced; those that were edited, and any other
+file, only with --force.")]
 pub struct PlotArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,
@@ -40,6 +41,9 @@ pub struct PlotArgs {
     /// How wide figures are: millimetres (85mm: a column of a paper) or pixels (600px)
     #[arg(long, value_name = "WIDTH", default_value = "160mm")]
     width: Width,
+    /// Replace any files that are there, and not only earlier figures
+    #[arg(long)]
+    force: bool,
     /// List the figures, and which there are data for
     #[arg(long)]
     list: bool,
@@ -106,20 +110,28 @@ pub fn run(args: &PlotArgs) -> Result<()> {
         say_all!("{}", listed(&found));
         return Ok(());
     }
-    let mut written = 0;
+    let mut files = Vec::new();
     for (figure, content) in &found {
         match content {
-            Ok(content) => written += files(args, *figure, content)?,
+            Ok(content) => files.extend(drawn(args, *figure, content)?),
             Err(why) => {
-                anstream::eprintln!("{}", paint(FAINT, format!("no figure {}: {why}", figure.name())));
+                tell!("{}", paint(FAINT, format!("no figure {}: {why}", figure.name())));
             }
         }
     }
-    if written == 0 {
+    if files.is_empty() {
         return Err(miette!(
             help = "`runner run` computes what the figures show",
             "there is nothing to draw"
         ));
+    }
+    // All places are looked at before the first file is written.
+    let (replace, inputs) = (Replace::by(args.force), opened.inputs());
+    let place = |file: File| Ok((Place::of(&file.path, file.format, &file.bytes, replace, &inputs)?, file));
+    let places: Vec<(Place, File)> = files.into_iter().map(place).collect::<Result<_>>()?;
+    for (place, file) in places {
+        place.write(file.format, &file.bytes)?;
+        say!("{}", file.path.display());
     }
     Ok(())
 }
@@ -132,28 +144,35 @@ fn listed(found: &[(FigureId, Result<Content, Absent>)]) -> String {
     columns(&found.iter().map(row).collect::<Vec<_>>())
 }
 
-fn files(args: &PlotArgs, figure: FigureId, content: &Content) -> Result<usize> {
+/// A file that is to be written.
+struct File {
+    path: PathBuf,
+    format: written::Format,
+    bytes: Vec<u8>,
+}
+
+/// The files of a figure.
+fn drawn(args: &PlotArgs, figure: FigureId, content: &Content) -> Result<Vec<File>> {
     let picture = picture(figure, content, args.width.pixels);
-    for format in &args.format {
-        let (ending, bytes) = match format {
+    let file = |format: &Format| {
+        let (ending, format, bytes) = match format {
             Format::Svg => {
                 // A picture that is smaller than asked for is not blown up.
                 let wide = picture.size().0.min(args.width.pixels) / PIXELS_PER_MM;
                 let unit = if args.width.millimetres { Unit::Millimetres(wide) } else { Unit::Pixels };
-                ("svg", picture.file_svg(unit).into_bytes())
+                ("svg", written::Format::Svg, picture.file_svg(unit).into_bytes())
             }
             Format::Png => {
                 let png =
                     picture.png().map_err(|error| miette!("{} cannot be drawn: {error}", figure.name()))?;
-                ("png", png)
+                ("png", written::Format::Png, png)
             }
-            Format::Csv => ("csv", content.csv().into_bytes()),
+            Format::Csv => ("csv", written::Format::Csv, content.csv().into_bytes()),
         };
         let path = args.to.join(format!("{}.{ending}", figure.name()));
-        write(&path, &bytes)?;
-        say!("{}", path.display());
-    }
-    Ok(args.format.len())
+        Ok(File { path, format, bytes })
+    };
+    args.format.iter().map(file).collect()
 }
 
 #[cfg(test)]

@@ -86,11 +86,12 @@ impl SharingArgs {
         let url = self.at.url(file)?;
         let mode = match self.remote {
             Some(mode) => mode,
-            None => match std::env::var(MODE).ok().filter(|word| !word.is_empty()) {
-                Some(word) => Mode::from_str(&word, false).map_err(|_| {
+            None => match std::env::var_os(MODE).filter(|word| !word.is_empty()) {
+                Some(word) => Mode::from_str(&word.to_string_lossy(), false).map_err(|_| {
                     miette!(
                         help = "it is off, read or read-write",
-                        "{MODE} is `{word}`, which is no way to share"
+                        "{MODE} is `{}`, which is no way to share",
+                        word.display()
                     )
                 })?,
                 None => Mode::Read,

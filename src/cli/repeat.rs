@@ -67,7 +67,7 @@ pub fn run(args: &RepeatArgs) -> Result<ExitCode> {
     let cache = CacheArgs { cache: into.unwrap_or(&args.cache.cache).to_owned() };
     let mut opened = Opened::of_run(&id, &run, &cache)?;
     if !is_silent {
-        anstream::eprint!("{}", head(&id, &run));
+        tell_all!("{}", head(&id, &run));
     }
     let request = run.request.clone().unwrap_or_default();
     // In the run's own cache, what it made anew is there already.

@@ -11,10 +11,10 @@ use super::open::Opened;
 use super::style::{FAINT, paint};
 use super::sweep::quoted;
 use super::table;
-use super::written::write;
 use crate::page::Report;
 use crate::report::figures::Study;
 use crate::report::observations;
+use crate::written::{Format, Place, Replace};
 
 /// Write a report of a pipeline or a sweep: one HTML file that needs nothing else
 #[derive(Debug, Args)]
@@ -25,7 +25,8 @@ use crate::report::observations;
 
 Only what is in the cache is shown, and the report says what is missing; `runner run` with the same
 --over computes it. The file has every figure and its data, works offline, follows the light or dark
-mode of its reader, and prints.")]
+mode of its reader, and prints. An earlier report is replaced; one that was edited, and any other file,
+only with --force.")]
 pub struct ReportArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,
@@ -37,6 +38,9 @@ pub struct ReportArgs {
     /// Compare the networks with those of this stage, or with those at this value of a swept key
     #[arg(long, value_name = "STAGE|KEY=VALUE")]
     baseline: Option<String>,
+    /// Replace any file that is there, and not only an earlier report
+    #[arg(long)]
+    force: bool,
     /// Show it in a browser
     #[arg(long)]
     open: bool,
@@ -65,11 +69,13 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         name,
     };
     let path = args.to.clone().unwrap_or_else(|| PathBuf::from(format!("{}.html", file_name(&opened.name))));
-    write(&path, report.html().as_bytes())?;
+    let page = report.html();
+    Place::of(&path, Format::Html, page.as_bytes(), Replace::by(args.force), &opened.inputs())?
+        .write(Format::Html, page.as_bytes())?;
     say!("{}", path.display());
     if plan.to_run() > 0 {
         let words = format!("{} no result yet: `runner run` computes them", table::have(plan.to_run()));
-        anstream::eprintln!("{}", paint(FAINT, words));
+        tell!("{}", paint(FAINT, words));
     }
     if args.open {
         show(&path);
@@ -97,7 +103,7 @@ fn file_name(name: &str) -> String {
 /// Hands the file to the browser. A machine without one is no failure: the path was printed.
 fn show(path: &Path) {
     if let Err(error) = opener::open(path) {
-        anstream::eprintln!("{}", paint(FAINT, format!("no browser could be opened: {error}")));
+        tell!("{}", paint(FAINT, format!("no browser could be opened: {error}")));
     }
 }
 

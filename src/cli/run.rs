@@ -11,10 +11,13 @@ use super::progress::{Json, Quiet, TensorBoard, Terminal};
 use super::runs::Kept;
 use super::style::{BAD, GOOD, STALE, paint};
 use super::{FAILURE, summary, sweep};
-use crate::engine::{Event, Options, Place, Reporter, RunSummary, Stamped, StopFlag, execute, memory};
+use crate::engine::{
+    Event, Options, Place, Reporter, RunSummary, Stamped, StopFlag, StopReason, execute, memory,
+};
 use crate::ops::Vectors;
 use crate::state::{RunState, StageState};
 use crate::store::StoreError;
+use crate::written::check_folder;
 
 /// Run the stages of a pipeline that are stale
 #[derive(Debug, Args)]
@@ -31,8 +34,9 @@ A file with a [sweep] runs at all its points. A stage that fails ends the run of
 of a sweep it stops what depends on it, and the other points go on. The end lists what failed, why,
 and how to see its log.
 
-Exit codes: 0 all done, 1 an error or a failed stage, 130 interrupted (Ctrl-C), 143 terminated.
-An interrupted run goes on where it stopped when the same command is given again.")]
+Exit codes: 0 all done, 1 an error or a failed stage; 129 the terminal was closed, 130 interrupted
+(Ctrl-C), 141 the reader of --json has gone, 143 terminated. In these cases running stages save their
+states, and the same command goes on from there.")]
 pub struct RunArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,
@@ -76,9 +80,12 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
     // From before the plan on: what it finds in the cache must be there when its turn comes.
     let _visit = opened.store.visit(&mut || {
         if !how.quiet {
-            anstream::eprintln!("waiting until `runner cache gc` has cleared the cache");
+            tell!("waiting until `runner cache gc` has cleared the cache");
         }
     })?;
+    if let Some(folder) = &how.tensorboard {
+        check_folder(folder, &opened.inputs())?;
+    }
     let wanted = how.sharing.wanted(opened.remote.as_ref())?;
     let plan = opened.plan(selection)?;
     let (mut places, mut warnings) = (Vec::new(), Vec::new());
@@ -103,7 +110,7 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
         ..Options::new(&opened.identity, &opened.name, stop.clone())
     };
     let mut reporter: Box<dyn Reporter> = if how.json {
-        Box::new(Json)
+        Box::new(Json(stop.clone()))
     } else if how.quiet {
         Box::new(Quiet)
     } else {
@@ -132,7 +139,7 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
 pub fn exit_code(done: &RunSummary, stop: &StopFlag) -> u8 {
     match done.status {
         RunState::Done => 0,
-        RunState::Interrupted => stop.signal().map_or(FAILURE, crate::engine::Signal::exit_code),
+        RunState::Interrupted => stop.reason().map_or(FAILURE, StopReason::exit_code),
         RunState::Failed | RunState::Running | RunState::Killed => FAILURE,
     }
 }
@@ -175,17 +182,17 @@ pub fn end(
         summary::print(&opened.graph, &opened.store, &done.records, &opened.source);
     }
     if !done.failures.is_empty() {
-        anstream::eprint!("{}", sweep::failures(&opened.graph, &done, &opened.source, cache));
+        tell_all!("{}", sweep::failures(&opened.graph, &done, &opened.source, cache));
     }
     if !done.not_uploaded.is_empty() && !is_silent {
         let push = sweep::push(&opened.source, cache) + &how.sharing.again();
-        anstream::eprintln!("{} {push}", paint(STALE, "to send what is missing:"));
+        tell!("{} {push}", paint(STALE, "to send what is missing:"));
     }
     let counts = sweep::counts(&opened.graph, &done);
     match done.status {
         RunState::Done => {
             if !is_silent {
-                anstream::eprintln!("{} {counts}", paint(GOOD, "done:"));
+                tell!("{} {counts}", paint(GOOD, "done:"));
             }
         }
         RunState::Interrupted => {
@@ -196,10 +203,15 @@ pub fn end(
                 [one] => format!(" in {one}, whose state is saved"),
                 many => format!(" in {}, whose states are saved", many.join(", ")),
             };
-            anstream::eprintln!("{}{what}; the same command goes on from there", paint(BAD, "interrupted"));
+            let why = match stop.reason() {
+                Some(StopReason::ReaderGone) => ", as the reader of standard output has gone",
+                Some(StopReason::OutputFailed) => ", as standard output cannot be written",
+                Some(StopReason::Interrupt | StopReason::Terminate | StopReason::Hangup) | None => "",
+            };
+            tell!("{}{what}{why}; the same command goes on from there", paint(BAD, "interrupted"));
         }
         RunState::Failed | RunState::Running | RunState::Killed => {
-            anstream::eprintln!("{} {counts}", paint(BAD, "failed:"))
+            tell!("{} {counts}", paint(BAD, "failed:"))
         }
     }
     Ok(ExitCode::from(exit_code(&done, stop)))

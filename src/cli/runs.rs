@@ -13,6 +13,7 @@ use super::sweep::quoted;
 use crate::engine::{Options, RunSummary};
 use crate::plan::Plan;
 use crate::report::format::{minute, plural, seconds};
+use crate::shown::without_passwords;
 use crate::state::{RunState, StageState};
 use crate::store::{MANIFEST, Request, RunLock, RunRecord, RunStage, Store, StoreError};
 
@@ -247,7 +248,7 @@ impl Kept {
             exit_code: None,
             request: Some(request),
             status: RunState::Running,
-            command: std::env::args().collect(),
+            command: std::env::args_os().map(|word| without_passwords(&word.to_string_lossy())).collect(),
             folder: folder.display().to_string(),
             host: gethostname::gethostname().to_string_lossy().into_owned(),
             runner_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -20,7 +20,7 @@ pub struct SchemaArgs {
 pub fn run(args: &SchemaArgs) -> Result<()> {
     let catalog = stages::catalog();
     if args.markdown {
-        say_all!("{}", pipeline::reference(&catalog));
+        super::output::write_file(&pipeline::reference(&catalog));
     } else {
         let text = serde_json::to_string_pretty(&pipeline::schema(&catalog)).into_diagnostic()?;
         say!("{text}");

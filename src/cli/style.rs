@@ -1,6 +1,13 @@
-//! Colours and error rendering. Colours follow `NO_COLOR`, `CLICOLOR` and whether the output is a terminal.
+//! Colours and columns. Colours follow `NO_COLOR`, `CLICOLOR` and whether the output is a terminal.
+
+use std::borrow::Cow;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::shown;
 
 /// Names of stages.
 pub const STAGE: Style = Style::new().bold();
@@ -26,7 +33,9 @@ pub struct Cell {
 impl Cell {
     /// A cell of plain text, at the left.
     pub fn left(text: impl Into<String>) -> Self {
-        Self { text: text.into(), style: Style::new(), right: false }
+        // A line end in a name would tear the row apart.
+        let text = shown::line(&text.into()).into_owned();
+        Self { text, style: Style::new(), right: false }
     }
 
     /// A number, at the right.
@@ -47,7 +56,7 @@ pub fn columns(rows: &[Vec<Cell>]) -> String {
     for row in rows {
         widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.text.chars().count());
+            *width = (*width).max(cell.text.width());
         }
     }
     let mut out = String::new();
@@ -55,7 +64,7 @@ pub fn columns(rows: &[Vec<Cell>]) -> String {
         // What is empty at the end leaves no blanks behind.
         let length = row.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
         for (at, (cell, width)) in row[..length].iter().zip(&widths).enumerate() {
-            let blanks = " ".repeat(width - cell.text.chars().count());
+            let blanks = " ".repeat(width - cell.text.width());
             let text = paint(cell.style, &cell.text);
             out += "  ";
             match (cell.right, at + 1 == length) {
@@ -73,8 +82,7 @@ pub fn columns(rows: &[Vec<Cell>]) -> String {
 /// lines.
 pub fn columns_or_below(rows: &[Vec<Cell>], details: usize, width: usize) -> String {
     let whole = columns(rows);
-    let length = |line: &str| anstream::adapter::strip_str(line).to_string().chars().count();
-    if whole.lines().all(|line| length(line) <= width) {
+    if whole.lines().all(|line| columns_of(line) <= width) {
         return whole;
     }
     let heads: Vec<Vec<Cell>> =
@@ -102,22 +110,98 @@ pub fn width() -> usize {
     console::Term::stdout().size_checked().map_or(COLUMNS, |(_, columns)| usize::from(columns).max(1))
 }
 
-/// `text` in a style.
+/// `text` in a style, for the [streams](super::output) alone: they take the marks of this process, which no text from
+/// outside can have, for colours.
 pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
-    if style.is_plain() { text.to_string() } else { format!("{style}{text}{style:#}") }
+    if style.is_plain() {
+        return text.to_string();
+    }
+    let marked = |style: String| style.replace(BEGIN, mark());
+    format!("{}{text}{}", marked(style.render().to_string()), marked(style.render_reset().to_string()))
 }
 
-/// Errors are drawn with their source snippets, and as wide as the terminal up to 100 columns.
-pub fn install_error_hook() {
-    // Only fails if a hook is there already, which then is as good.
-    let _ = miette::set_hook(Box::new(|_| {
-        // Commands and names of files are never broken: a person may want to copy them.
-        let whole_words = miette::MietteHandlerOpts::new()
-            .width(100)
-            .context_lines(1)
-            .wrap_lines(true)
-            .break_words(false)
-            .word_splitter(textwrap::WordSplitter::NoHyphenation);
-        Box::new(whole_words.build())
-    }));
+/// What a colour begins with on a terminal.
+const BEGIN: &str = "\x1b[";
+
+/// What a colour begins with until it is printed. It has the form of a colour with one number more, so that whatever
+/// measures a text takes it for one.
+fn mark() -> &'static str {
+    static MARK: OnceLock<String> = OnceLock::new();
+    MARK.get_or_init(|| format!("{BEGIN}{};", RandomState::new().hash_one(0)))
+}
+
+/// A text for a terminal: with the colours of [`paint`], and without commands of others.
+pub fn colours(text: &str) -> Cow<'_, str> {
+    with_colours(text, mark())
+}
+
+/// A text of a library that draws with colours and knows nothing of [`paint`].
+pub fn only_colours(text: &str) -> Cow<'_, str> {
+    with_colours(text, BEGIN)
+}
+
+/// A text without commands but colours that begin with `mark`.
+fn with_colours<'t>(text: &'t str, mark: &str) -> Cow<'t, str> {
+    if text.chars().all(shown::is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let colour = rest.strip_prefix(mark).and_then(|inner| inner.split_once('m'));
+        match colour.filter(|(numbers, _)| numbers.bytes().all(|b| b.is_ascii_digit() || b == b';')) {
+            Some((numbers, after)) => {
+                out += &format!("{BEGIN}{numbers}m");
+                rest = after;
+            }
+            None => {
+                if shown::is_plain(c) {
+                    out.push(c)
+                } else {
+                    shown::push_escaped(&mut out, c)
+                }
+                rest = &rest[c.len_utf8()..];
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Columns that a text takes on a terminal, colours aside.
+pub fn columns_of(text: &str) -> usize {
+    anstream::adapter::strip_str(text).map(UnicodeWidthStr::width).sum()
+}
+
+/// `text` with blanks up to `width` columns.
+pub fn padded(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(columns_of(text))))
+}
+
+/// As much of `text` as fits into `width` columns.
+pub fn beginning(text: &str, width: usize) -> String {
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= width
+    };
+    text.chars().take_while(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_ours_alone() {
+        let text = format!("{} \x1b[31mred\x1b[0m \u{9b}2J", paint(BAD, "bad"));
+        assert_eq!(colours(&text), "\x1b[1m\x1b[31mbad\x1b[0m \\u001b[31mred\\u001b[0m \\u009b2J");
+        assert_eq!(colours(&format!("{}31", mark())), format!("\\u001b{}31", &mark()[1..]));
+    }
+
+    #[test]
+    fn columns_line_up_by_what_a_terminal_shows() {
+        let row = |name: &str| vec![Cell::left(name), Cell::right("1")];
+        let lines = columns(&[row("剪枝"), row("abcd"), row("e\u{301}"), row("a\nb")]);
+        assert_eq!(lines, "  剪枝  1\n  abcd  1\n  e\u{301}     1\n  a\\nb  1\n");
+    }
 }

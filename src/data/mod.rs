@@ -18,4 +18,5 @@ pub use batches::{Augment, Batch, Batches, Order};
 pub use hash::{DataHash, content_hash};
 pub use known::KnownHashes;
 pub use params::{DataParams, DataSetName, ImageShape, ImproperData, Normalise};
+pub(crate) use set::paths;
 pub use set::{DataError, DataSet, Images, Split, load};

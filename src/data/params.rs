@@ -204,7 +204,11 @@ impl DataParams {
 
     /// Where the files are looked for.
     pub fn folder(&self) -> PathBuf {
-        let root = || std::env::var_os("RUNNER_DATA").map_or_else(|| PathBuf::from("data"), PathBuf::from);
+        let root = || {
+            std::env::var_os("RUNNER_DATA")
+                .filter(|root| !root.is_empty())
+                .map_or_else(|| PathBuf::from("data"), PathBuf::from)
+        };
         self.dir.clone().unwrap_or_else(|| root().join(self.set.name()))
     }
 

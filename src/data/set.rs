@@ -183,6 +183,11 @@ pub(super) fn present(params: &DataParams, name: &str) -> Vec<PathBuf> {
     paths.filter(|path| path.is_file()).collect()
 }
 
+/// All files of the data set that are there.
+pub(crate) fn paths(params: &DataParams) -> Vec<PathBuf> {
+    files(params.set).concat().iter().flat_map(|name| present(params, name)).collect()
+}
+
 /// The file of this name, plain or gzipped.
 pub(super) fn find(params: &DataParams, name: &str) -> Result<PathBuf, DataError> {
     let first = present(params, name).into_iter().next();

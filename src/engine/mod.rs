@@ -24,7 +24,7 @@ pub use execute::{Failure, Options, Place, RunSummary, execute};
 pub use host::chain;
 pub use images::Images;
 pub use shared::{Shared, Sharing};
-pub use signals::{Signal, StopFlag};
+pub use signals::{StopFlag, StopReason};
 
 use miette::Diagnostic;
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
 
 use super::canonical::{self, Entry};
@@ -125,6 +126,35 @@ impl Checkpoint {
         Ok(canonical::write(KEY, &serde_json::to_string(&self.spec)?, &entries))
     }
 
+    /// The structure of a checkpoint and whether it has channel gates, from the header alone.
+    ///
+    /// # Errors
+    /// The file is no checkpoint, or structure and tensors disagree.
+    pub(crate) fn described(header: &Metadata) -> Result<(NetworkSpec, bool), CheckpointError> {
+        let text = header.metadata().as_ref().and_then(|all| all.get(KEY));
+        let spec: NetworkSpec = serde_json::from_str(text.ok_or(CheckpointError::NoStructure)?)?;
+        spec.validate()?;
+        let names = header.offset_keys();
+        let gated = names.iter().any(|name| name.ends_with(".gate"));
+        let wanted = expected(&spec, gated);
+        if let Some(name) = names.into_iter().filter(|name| !wanted.contains_key(name)).min() {
+            return Err(CheckpointError::Unexpected(name));
+        }
+        for (name, shape) in wanted {
+            let Some(found) = header.info(&name) else { return Err(CheckpointError::Missing(name)) };
+            let dtype = if shape.is_some() { Dtype::F32 } else { Dtype::I64 };
+            let dimensions = shape.unwrap_or_default();
+            if found.dtype != dtype || found.shape != dimensions {
+                return Err(CheckpointError::Shape {
+                    name,
+                    expected: format!("{dtype:?} {dimensions:?}"),
+                    found: format!("{:?} {:?}", found.dtype, found.shape),
+                });
+            }
+        }
+        Ok((spec, gated))
+    }
+
     /// Reads and checks a checkpoint. Nothing is allocated by what a header claims: the claims
     /// are compared with the bytes and the structure first.
     ///
@@ -133,26 +163,10 @@ impl Checkpoint {
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let file = SafeTensors::deserialize(bytes)?;
-        let text = header.metadata().as_ref().and_then(|all| all.get(KEY));
-        let spec: NetworkSpec = serde_json::from_str(text.ok_or(CheckpointError::NoStructure)?)?;
-        spec.validate()?;
-        let gated = file.names().iter().any(|name| name.ends_with(".gate"));
-        let wanted = expected(&spec, gated);
-        if let Some(name) = file.names().into_iter().filter(|name| !wanted.contains_key(*name)).min() {
-            return Err(CheckpointError::Unexpected(name.to_string()));
-        }
+        let (spec, gated) = Self::described(&header)?;
         let mut tensors = BTreeMap::new();
-        for (name, shape) in wanted {
+        for (name, shape) in expected(&spec, gated) {
             let view = file.tensor(&name).map_err(|_| CheckpointError::Missing(name.clone()))?;
-            let dtype = if shape.is_some() { Dtype::F32 } else { Dtype::I64 };
-            let dimensions = shape.as_deref().unwrap_or(&[]);
-            if view.dtype() != dtype || view.shape() != dimensions {
-                return Err(CheckpointError::Shape {
-                    name,
-                    expected: format!("{dtype:?} {dimensions:?}"),
-                    found: format!("{:?} {:?}", view.dtype(), view.shape()),
-                });
-            }
             let data = view.data();
             let tensor = match shape {
                 Some(shape) => HostTensor::Float {

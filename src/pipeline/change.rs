@@ -12,10 +12,11 @@ use super::error::{Mistake, PipelineError, Place, Source};
 use super::file::Pipeline;
 use super::inputs::{self, INPUTS, InputRef};
 use super::stages::Known;
+use crate::shown::{beginning, without_passwords};
 
 /// Mistakes that lie on the command line.
 pub fn error(mistakes: Vec<Mistake>) -> PipelineError {
-    PipelineError::Mistakes { place: "the command line".to_owned(), mistakes }
+    PipelineError::mistakes("the command line", mistakes)
 }
 
 /// An option that cannot be read at all.
@@ -26,7 +27,10 @@ pub fn unreadable(option: &'static str, text: &str, reason: impl Into<String>) -
         }
         _ => "write --set STAGE.KEY=VALUE, --set data.KEY=VALUE or --set seed=N",
     };
-    PipelineError::Option { option, text: text.to_owned(), reason: reason.into(), help }
+    /// Of what was written, so much is repeated.
+    const REPEATED: usize = 200;
+    let text = beginning(&without_passwords(text), REPEATED).into_owned();
+    PipelineError::Option { option, text, reason: reason.into(), help }
 }
 
 /// The key and the value of `key=value`.

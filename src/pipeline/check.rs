@@ -8,9 +8,15 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Mistake, Place, Source};
+use crate::shown::beginning;
 
 /// Values longer than this are not repeated in messages; the snippet shows them.
 const REPEATED: usize = 40;
+/// An unknown name is compared with so many known ones, of at most so many bytes.
+const COMPARED: usize = 1000;
+const LONGEST: usize = 200;
+/// Names that are listed.
+const LISTED: usize = 40;
 
 /// Where mistakes are collected, and in which text their spans lie.
 pub struct Checker {
@@ -188,10 +194,17 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Stri
     let mut known: Vec<&str> = known.into_iter().collect();
     known.sort_unstable();
     known.dedup();
-    let likeness = |other: &str| strsim::jaro_winkler(name, other);
-    match known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))) {
-        Some(near) if likeness(near) > 0.75 => format!("did you mean `{near}`?"),
-        Some(_) => format!("allowed are: {}", known.join(", ")),
-        None => String::new(),
+    // A name that is as long as a file is like none, and takes long to compare.
+    let near = known.iter().take(COMPARED).filter(|other| name.len().max(other.len()) <= LONGEST);
+    let near = near.map(|other| (strsim::jaro_winkler(name, other), other));
+    match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((likeness, near)) if likeness > 0.75 => format!("did you mean `{near}`?"),
+        _ if known.is_empty() => String::new(),
+        _ => {
+            let shown: Vec<_> = known.iter().take(LISTED).map(|name| beginning(name, REPEATED)).collect();
+            let more = known.len().saturating_sub(LISTED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("allowed are: {}{more}", shown.join(", "))
+        }
     }
 }

@@ -1,9 +1,13 @@
 //! Mistakes in a pipeline file or in a change of it, with their places.
 
+use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use miette::{Diagnostic, NamedSource, SourceSpan};
+use miette::{Diagnostic, LabeledSpan, SourceCode};
+
+use super::excerpt::Excerpt;
+use crate::shown::{beginning, without_passwords};
 
 /// A text in which mistakes are shown: a file, or an option of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,53 +28,55 @@ pub struct Place {
 }
 
 /// One mistake.
-#[derive(Debug, thiserror::Error, Diagnostic)]
+#[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Mistake {
     message: String,
-    #[source_code]
-    source_code: NamedSource<String>,
-    #[label("here")]
-    span: SourceSpan,
-    #[help]
     help: Option<String>,
+    place: Place,
+    /// Made when it is shown: of thousands of mistakes few are.
+    excerpt: OnceLock<Excerpt>,
 }
+
+/// The longest message and help, in characters; names and values may be as long as a file.
+const MESSAGE: usize = 800;
 
 impl Mistake {
     /// A mistake at `place`; an empty `help` is none.
     pub fn new(place: &Place, message: impl Into<String>, help: impl Into<String>) -> Self {
-        let (source, help) = (&place.source, help.into());
+        let words = |text: String| beginning(&without_passwords(&text), MESSAGE).into_owned();
+        let help: String = help.into();
         Self {
-            message: without_passwords(&message.into()),
-            source_code: NamedSource::new(&source.name, without_passwords(&source.text))
-                .with_language("toml"),
-            span: place.span.clone().into(),
-            help: (!help.is_empty()).then_some(help),
+            message: words(message.into()),
+            help: (!help.is_empty()).then(|| words(help)),
+            place: place.clone(),
+            excerpt: OnceLock::new(),
         }
+    }
+
+    fn excerpt(&self) -> &Excerpt {
+        self.excerpt.get_or_init(|| Excerpt::new(&self.place))
     }
 
     /// Where it begins.
     pub(super) fn offset(&self) -> usize {
-        self.span.offset()
+        self.place.span.start
     }
 }
 
-/// The text with stars, as many, in place of what stands before the `@` of an address. A mistake is shown with the lines around
-/// it, and one of them may hold a password that does not belong there.
-fn without_passwords(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        let end = after
-            .find(|c: char| c == '/' || c == '"' || c == '\'' || c.is_whitespace())
-            .unwrap_or(after.len());
-        let secret = after[..end].rfind('@').unwrap_or(0);
-        shown.push_str(before);
-        shown.push_str(&"*".repeat(secret));
-        rest = &after[secret..];
+impl Diagnostic for Mistake {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as _)
     }
-    shown + rest
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(self.excerpt())
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let label = LabeledSpan::new_with_span(Some("here".to_owned()), self.excerpt().marked());
+        Some(Box::new(std::iter::once(label)))
+    }
 }
 
 /// Why a pipeline cannot be used.
@@ -85,23 +91,30 @@ pub enum PipelineError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is no text.
-    #[error("the pipeline file {path} is no text: byte {at} is not UTF-8")]
-    #[diagnostic(help("give the path of a TOML file, such as pipelines/quickstart.toml"))]
+    /// What is there is no text that a pipeline could be.
+    #[error("the pipeline file {path} {what}")]
+    #[diagnostic(help("{help}"))]
     NoText {
         /// Its path.
         path: String,
-        /// The first byte that is not UTF-8, from 0.
-        at: usize,
+        /// What it is, in words.
+        what: String,
+        /// What to do.
+        help: &'static str,
     },
     /// Mistakes in it.
-    #[error("{place} has {}", if mistakes.len() == 1 { "a mistake".to_owned() } else { format!("{} mistakes", mistakes.len()) })]
+    #[error("{place} has {}", count(mistakes.len() + more))]
     Mistakes {
         /// The file's path, or the command line.
         place: String,
-        /// All of them.
+        /// The first of them.
         #[related]
         mistakes: Vec<Mistake>,
+        /// How many there are besides.
+        more: usize,
+        /// Says so.
+        #[help]
+        help: Option<String>,
     },
     /// An option that changes the pipeline and cannot be read.
     #[error("`{option} {text}` cannot be used: {reason}")]
@@ -118,15 +131,23 @@ pub enum PipelineError {
     },
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// As many mistakes are shown; nobody mends more at once.
+const SHOWN: usize = 20;
 
-    #[test]
-    fn what_stands_before_the_at_of_an_address_is_not_shown_and_places_stay() {
-        let text = "remote = \"s3://key:s3cr3t@bucket/x\" # a@b\nother = 's3://bucket/a@b'\n";
-        let shown = without_passwords(text);
-        assert_eq!(shown.len(), text.len());
-        assert_eq!(shown, "remote = \"s3://**********@bucket/x\" # a@b\nother = 's3://bucket/a@b'\n");
+impl PipelineError {
+    /// Mistakes in the text called `place`, in the order in which they are shown.
+    pub(super) fn mistakes(place: impl Into<String>, mut mistakes: Vec<Mistake>) -> Self {
+        let more = mistakes.len().saturating_sub(SHOWN);
+        mistakes.truncate(SHOWN);
+        let help =
+            (more > 0).then(|| format!("these are the first {SHOWN}; mend them to see the other {more}"));
+        Self::Mistakes { place: place.into(), mistakes, more, help }
+    }
+}
+
+fn count(mistakes: usize) -> String {
+    match mistakes {
+        1 => "a mistake".to_owned(),
+        many => format!("{many} mistakes"),
     }
 }

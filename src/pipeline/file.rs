@@ -14,6 +14,7 @@ use super::error::{Mistake, PipelineError, Place, Source};
 use super::order::order;
 use super::stages::{self, StageDecl};
 use super::sweep::{self, Choice, Sweep};
+use super::text;
 
 /// A checked pipeline.
 #[derive(Debug, Clone)]
@@ -48,12 +49,7 @@ pub struct Pipeline {
 /// All mistakes of the file and of the changes.
 pub fn load(path: &Path, changes: &[String], catalog: Catalog) -> Result<Pipeline, PipelineError> {
     let name = path.display().to_string();
-    let content = std::fs::read(path).map_err(|source| PipelineError::Read { path: name.clone(), source })?;
-    let text = String::from_utf8(content).map_err(|error| PipelineError::NoText {
-        path: name.clone(),
-        at: error.utf8_error().valid_up_to(),
-    })?;
-    parse(&name, &text, changes, catalog)
+    parse(&name, &text::read(path)?, changes, catalog)
 }
 
 /// As [`load`], from a text called `name`.
@@ -91,7 +87,7 @@ pub fn parse(
 fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineError> {
     let fail = |mut mistakes: Vec<Mistake>| {
         mistakes.sort_by_key(Mistake::offset);
-        PipelineError::Mistakes { place: source.name.clone(), mistakes }
+        PipelineError::mistakes(&source.name, mistakes)
     };
     let mut checker = Checker::new(source.clone());
     let root = DeTable::parse(&source.text).map_err(|error| {
@@ -173,7 +169,7 @@ impl Pipeline {
         let place = place.unwrap_or_else(|| Place { source: self.source.clone(), span: 0..0 });
         let mistakes = vec![Mistake::new(&place, message, help)];
         if place.source == self.source {
-            PipelineError::Mistakes { place: self.source.name.clone(), mistakes }
+            PipelineError::mistakes(&self.source.name, mistakes)
         } else {
             change::error(mistakes)
         }

@@ -9,6 +9,7 @@ mod catalog;
 mod change;
 mod check;
 mod error;
+mod excerpt;
 mod file;
 mod inputs;
 mod order;
@@ -16,6 +17,7 @@ mod reference;
 mod schema;
 mod stages;
 mod sweep;
+mod text;
 
 pub use catalog::{Catalog, InputRole, KindSchema, OutputRole};
 pub use check::nearest;

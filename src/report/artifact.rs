@@ -1,10 +1,12 @@
 //! What a `.safetensors` file holds: tensors with their figures, and the structure in its metadata.
 
 use std::collections::BTreeMap;
+use std::io::{Cursor, Read, Seek, SeekFrom};
 
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device};
-use safetensors::{SafeTensors, tensor::TensorView};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 use serde::Serialize;
 
 use crate::network::{Checkpoint, NetworkSpec};
@@ -18,7 +20,7 @@ pub struct NoArtifact {
     /// What was read.
     pub name: String,
     /// What is wrong with it.
-    pub source: safetensors::SafeTensorError,
+    pub source: SafeTensorError,
 }
 
 /// What a file holds.
@@ -135,52 +137,151 @@ impl Artifact {
     /// # Errors
     /// It is no safetensors file.
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self, NoArtifact> {
-        let wrong = |source| NoArtifact { name: name.to_owned(), source };
-        let file = SafeTensors::deserialize(bytes).map_err(wrong)?;
-        let mut tensors: Vec<TensorFigures> = file.iter().map(|(name, view)| figures(name, &view)).collect();
+        Self::read_from(name, &mut Cursor::new(bytes), bytes.len() as u64)
+    }
+
+    /// Looks at a file of `length` bytes called `name`, of which it holds little at a time.
+    ///
+    /// # Errors
+    /// It is no safetensors file, or cannot be read.
+    pub fn read_from(name: &str, file: &mut (impl Read + Seek), length: u64) -> Result<Self, NoArtifact> {
+        Self::look(file, length).map_err(|source| NoArtifact { name: name.to_owned(), source })
+    }
+
+    fn look(file: &mut (impl Read + Seek), length: u64) -> Result<Self, SafeTensorError> {
+        let (header, data) = header(file, length)?;
+        let content = match Checkpoint::described(&header) {
+            Ok((spec, gated)) => Content::Network { structure: (&spec).into(), gated },
+            Err(_) => content(&header, file, length)?,
+        };
+        let mut tensors = Vec::new();
+        // In the order of the file.
+        for name in header.offset_keys() {
+            let Some(info) = header.info(&name) else { continue };
+            let (dtype, shape) = (info.dtype.to_string(), info.shape.clone());
+            file.seek(SeekFrom::Start(data + info.data_offsets.0 as u64))?;
+            let values = values(file, info)?;
+            tensors.push(TensorFigures { name, dtype, shape, values });
+        }
         tensors.sort_by_key(|tensor| natural(&tensor.name));
-        Ok(Self { bytes: bytes.len(), content: content(bytes).map_err(wrong)?, tensors })
+        Ok(Self { bytes: usize::try_from(length).unwrap_or(usize::MAX), content, tensors })
     }
 }
 
-fn content(bytes: &[u8]) -> Result<Content, safetensors::SafeTensorError> {
-    if let Ok(network) = Checkpoint::from_safetensors(bytes) {
-        return Ok(Content::Network { structure: (&network.spec).into(), gated: network.gated() });
+/// The header of a file, and where its data begin.
+fn header(file: &mut (impl Read + Seek), length: u64) -> Result<(Metadata, u64), SafeTensorError> {
+    /// The longest header; that of a network of a thousand layers has less than 1 MiB.
+    const LONGEST: u64 = 16 << 20;
+    let mut size = [0; 8];
+    if length < size.len() as u64 {
+        return Err(SafeTensorError::HeaderTooSmall);
     }
-    if let Ok(channels) = Channels::from_safetensors(bytes) {
-        if let Ok(slim) = channels.slim() {
-            return Ok(Content::Channels { full: channels.spec().into(), slim: (&slim).into() });
+    file.seek(SeekFrom::Start(0))?;
+    file.read_exact(&mut size)?;
+    let size = u64::from_le_bytes(size);
+    if size > LONGEST {
+        return Err(SafeTensorError::HeaderTooLarge);
+    }
+    if size > length - 8 {
+        return Err(SafeTensorError::InvalidHeaderLength);
+    }
+    let mut text = vec![0; size as usize];
+    file.read_exact(&mut text)?;
+    let text = std::str::from_utf8(&text).map_err(SafeTensorError::InvalidHeader)?;
+    let header: Metadata =
+        serde_json::from_str(text).map_err(SafeTensorError::InvalidHeaderDeserialization)?;
+    let infos = header.tensors();
+    let end = infos.values().map(|info| info.data_offsets.1 as u64).max().unwrap_or(0);
+    if end != length - 8 - size {
+        return Err(SafeTensorError::MetadataIncompleteBuffer);
+    }
+    Ok((header, 8 + size))
+}
+
+/// What a file is that is no network.
+fn content(
+    header: &Metadata,
+    file: &mut (impl Read + Seek),
+    length: u64,
+) -> Result<Content, SafeTensorError> {
+    /// The largest choice of channels: far more than the widest network has.
+    const CHANNELS: u64 = 1 << 20;
+    if length <= CHANNELS {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.take(length).read_to_end(&mut bytes)?;
+        if let Ok(channels) = Channels::from_safetensors(&bytes) {
+            if let Ok(slim) = channels.slim() {
+                return Ok(Content::Channels { full: channels.spec().into(), slim: (&slim).into() });
+            }
         }
     }
-    let (_, header) = SafeTensors::read_metadata(bytes)?;
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok(Content::Tensors { metadata })
 }
 
-fn figures(name: &str, view: &TensorView<'_>) -> TensorFigures {
-    TensorFigures {
-        name: name.to_owned(),
-        dtype: view.dtype().to_string(),
-        shape: view.shape().to_vec(),
-        values: values(view).filter(|values| !values.is_empty()).map(|values| of(&values)),
+/// Figures of the values that begin where `file` is; `None` for an empty tensor or a type that candle does not know.
+fn values(file: &mut impl Read, info: &TensorInfo) -> Result<Option<ValueFigures>, SafeTensorError> {
+    /// As many values are held at a time.
+    const HELD: usize = 1 << 16;
+    let size = info.dtype.bitsize() / 8;
+    let mut left = (info.data_offsets.1 - info.data_offsets.0).checked_div(size).unwrap_or(0);
+    let mut sum = Sum::default();
+    let mut bytes = vec![0; size * left.min(HELD)];
+    while left > 0 {
+        let count = left.min(HELD);
+        let part = &mut bytes[..size * count];
+        file.read_exact(part)?;
+        let view = TensorView::new(info.dtype, vec![count], part)?;
+        let Some(values) = loaded(&view) else { return Ok(None) };
+        values.into_iter().for_each(|value| sum.add(value));
+        left -= count;
     }
+    Ok(sum.figures())
 }
 
 /// The values as `f64`, for every type that candle knows.
-fn values(view: &TensorView<'_>) -> Option<Vec<f64>> {
+fn loaded(view: &TensorView<'_>) -> Option<Vec<f64>> {
     let tensor = view.load(&Device::Cpu).ok()?;
     tensor.to_dtype(DType::F64).ok()?.flatten_all().ok()?.to_vec1().ok()
 }
 
-fn of(values: &[f64]) -> ValueFigures {
-    let finite = || values.iter().copied().filter(|value| value.is_finite());
-    let count = finite().count();
-    ValueFigures {
-        min: finite().fold(f64::INFINITY, f64::min),
-        mean: finite().sum::<f64>() / count.max(1) as f64,
-        max: finite().fold(f64::NEG_INFINITY, f64::max),
-        zeros: values.iter().filter(|value| **value == 0.0).count() as f64 / values.len() as f64,
-        not_finite: values.len() - count,
+/// Values that were seen.
+struct Sum {
+    min: f64,
+    max: f64,
+    sum: f64,
+    finite: usize,
+    zeros: usize,
+    all: usize,
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self { min: f64::INFINITY, max: f64::NEG_INFINITY, sum: 0.0, finite: 0, zeros: 0, all: 0 }
+    }
+}
+
+impl Sum {
+    fn add(&mut self, value: f64) {
+        self.all += 1;
+        self.zeros += usize::from(value == 0.0);
+        if value.is_finite() {
+            self.finite += 1;
+            self.sum += value;
+            self.min = self.min.min(value);
+            self.max = self.max.max(value);
+        }
+    }
+
+    fn figures(&self) -> Option<ValueFigures> {
+        (self.all > 0).then(|| ValueFigures {
+            min: self.min,
+            mean: self.sum / self.finite.max(1) as f64,
+            max: self.max,
+            zeros: self.zeros as f64 / self.all as f64,
+            not_finite: self.all - self.finite,
+        })
     }
 }
 
@@ -222,8 +323,12 @@ mod tests {
 
     #[test]
     fn values_that_are_not_finite_are_counted_and_left_out() {
-        let found = of(&[f64::NAN, -1.0, 0.0, 4.0, f64::INFINITY]);
-        assert_eq!(found, ValueFigures { min: -1.0, mean: 1.0, max: 4.0, zeros: 0.2, not_finite: 2 });
+        let mut sum = Sum::default();
+        [f64::NAN, -1.0, 0.0, 4.0, f64::INFINITY].into_iter().for_each(|value| sum.add(value));
+        assert_eq!(
+            sum.figures().unwrap(),
+            ValueFigures { min: -1.0, mean: 1.0, max: 4.0, zeros: 0.2, not_finite: 2 }
+        );
     }
 
     #[test]

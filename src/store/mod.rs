@@ -91,6 +91,11 @@ impl Store {
         Ok(Self { disk: Disk::new(root) })
     }
 
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        self.disk.root()
+    }
+
     /// Makes the folder ready to be written, and clears what runners that were killed have left half-written.
     ///
     /// # Errors

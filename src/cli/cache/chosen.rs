@@ -151,7 +151,6 @@ pub fn is_pipeline(target: &str) -> bool {
 /// Opens the cache and keeps collection away from it while something is done with results.
 pub fn visited(cache: &CacheArgs) -> Result<(Store, crate::store::Visit)> {
     let store = Store::open(&cache.cache)?;
-    let visit =
-        store.visit(&mut || anstream::eprintln!("waiting until `runner cache gc` has cleared the cache"))?;
+    let visit = store.visit(&mut || tell!("waiting until `runner cache gc` has cleared the cache"))?;
     Ok((store, visit))
 }

@@ -97,7 +97,7 @@ fn alone(args: &GcArgs, store: &Store) -> Result<Alone> {
         if told.as_deref() != Some(holders) {
             busy = names(holders);
             if !args.no_wait {
-                anstream::eprintln!("waiting for {busy}");
+                tell!("waiting for {busy}");
             }
             told = Some(holders.to_vec());
         }

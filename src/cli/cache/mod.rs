@@ -66,7 +66,7 @@ fn tell_unreadable(inventory: &crate::store::Inventory) {
     let count = inventory.unreadable.len();
     if count > 0 {
         let files = crate::report::format::plural(count, "file");
-        anstream::eprintln!(
+        tell!(
             "{files} cannot be understood and {} left out; `runner cache verify` says more",
             if count == 1 { "is" } else { "are" }
         );

@@ -191,12 +191,7 @@ impl Report {
         say!("{}", paint(FAINT, format!("shared cache {}", self.remote)));
         let also = |items: &[Item], what: &str| {
             for item in items {
-                anstream::eprintln!(
-                    "{} {} ({}) {what}",
-                    paint(STALE, "warning:"),
-                    item.name,
-                    item.fingerprint.short()
-                );
+                tell!("{} {} ({}) {what}", paint(STALE, "warning:"), item.name, item.fingerprint.short());
             }
         };
         also(&self.different, "is there with other outputs: both stay as they are");
@@ -207,11 +202,11 @@ impl Report {
         }
         for Failed { item, reason } in &self.failed {
             let name = format!("{} ({})", item.name, item.fingerprint.short());
-            anstream::eprintln!("{} {name}: {reason}", paint(BAD, "failed:"));
+            tell!("{} {name}: {reason}", paint(BAD, "failed:"));
         }
         if !self.not_tried.is_empty() {
             let words = format!("{} not tried after these failures", plural(self.not_tried.len(), "result"));
-            anstream::eprintln!("{}", paint(BAD, words));
+            tell!("{}", paint(BAD, words));
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct VerifyArgs {
 /// Checks, and prints what is wrong.
 pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let store = Store::open(&args.cache.cache)?;
-    let waiting = &mut || anstream::eprintln!("waiting until `runner cache gc` has cleared the cache");
+    let waiting = &mut || tell!("waiting until `runner cache gc` has cleared the cache");
     let _visit = if args.repair { store.visit_to_mend(waiting)? } else { store.look(waiting)? };
     let clock = Instant::now();
     let checked = store.verify(if args.repair { Repair::MoveAside } else { Repair::No })?;
@@ -51,7 +51,7 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
         say_all!("{}", text(&checked, args.repair));
         let pace = bytes((checked.bytes as f64 / seconds.max(1e-9)) as u64);
         let took = crate::report::format::seconds(seconds);
-        anstream::eprintln!("{}", paint(FAINT, format!("in {took}, {pace} a second")));
+        tell!("{}", paint(FAINT, format!("in {took}, {pace} a second")));
     }
     Ok(if checked.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) })
 }

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use miette::{IntoDiagnostic, Result};
+use miette::{IntoDiagnostic, Result, miette};
 
 use super::set_name;
 use crate::cli::FAILURE;
+use crate::cli::output;
 use crate::cli::style::{BAD, GOOD, STALE, paint};
 use crate::data::fetch::{self, FetchEvent, FetchOptions};
 use crate::data::{DataParams, DataSetName};
-use crate::engine::{Signal, StopFlag};
+use crate::engine::{StopFlag, StopReason};
 use crate::report::format::{bytes, duration, percent};
 
 /// Download a data set and check it
@@ -55,12 +56,12 @@ pub fn run(args: &FetchArgs) -> Result<ExitCode> {
     let set = args.set;
     let mut wanted = fetch::published(set);
     if wanted.downloads.is_empty() {
-        anstream::eprintln!("{} ships with runner: there is nothing to fetch", set.name());
+        tell!("{} ships with runner: there is nothing to fetch", set.name());
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(from) = &args.from {
         wanted.sources = vec![from.clone()];
-    } else if let Ok(mirror) = std::env::var("RUNNER_MIRROR") {
+    } else if let Some(mirror) = mirror()? {
         wanted.sources.insert(0, format!("{}/{}", mirror.trim_end_matches('/'), set.name()));
     }
     let params = DataParams { set, dir: args.dir.clone(), ..DataParams::default() };
@@ -77,6 +78,21 @@ pub fn run(args: &FetchArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The mirror of the environment; a variable that is empty is none.
+fn mirror() -> Result<Option<String>> {
+    let Some(mirror) = std::env::var_os("RUNNER_MIRROR").filter(|mirror| !mirror.is_empty()) else {
+        return Ok(None);
+    };
+    let text = mirror.into_string().map_err(|mirror| {
+        miette!(
+            help = "give the address of a folder, such as https://mirror.example.org",
+            "RUNNER_MIRROR is no text: {}",
+            mirror.display()
+        )
+    })?;
+    Ok(Some(text))
+}
+
 /// Ends the program when a signal asks for it. What came of a file is on the disk at every moment, so nothing needs to
 /// be saved, and a connection that says nothing does not keep us.
 fn leave_when_asked(bar: ProgressBar) -> Result<()> {
@@ -86,11 +102,8 @@ fn leave_when_asked(bar: ProgressBar) -> Result<()> {
             std::thread::sleep(STOP_POLL);
         }
         bar.finish_and_clear();
-        anstream::eprintln!(
-            "{}; what came is kept, and the same command goes on from there",
-            paint(BAD, "interrupted")
-        );
-        std::process::exit(stop.signal().map_or(FAILURE, Signal::exit_code).into());
+        tell!("{}; what came is kept, and the same command goes on from there", paint(BAD, "interrupted"));
+        std::process::exit(stop.reason().map_or(FAILURE, StopReason::exit_code).into());
     });
     Ok(())
 }
@@ -115,7 +128,10 @@ impl Lines {
 
     fn line(&self, text: &str) {
         if !self.quiet {
-            self.bar.suspend(|| anstream::eprintln!("{text}"));
+            match self.terminal && !self.bar.is_hidden() && !self.bar.is_finished() {
+                true => self.bar.println(output::for_terminal(text, &std::io::stderr())),
+                false => tell!("{text}"),
+            }
         }
     }
 

@@ -7,16 +7,22 @@ mod terminal;
 pub use tensorboard::TensorBoard;
 pub use terminal::Terminal;
 
+use crate::cli::output::{self, Lost};
 use crate::cli::style::{STALE, paint};
-use crate::engine::{Event, Reporter, Stamped};
+use crate::engine::{Event, Reporter, Stamped, StopFlag, StopReason};
 
-/// One JSON event a line on standard output.
+/// One JSON event a line on standard output. A run whose events nobody takes is asked to stop.
 #[derive(Debug)]
-pub struct Json;
+pub struct Json(pub StopFlag);
 
 impl Reporter for Json {
     fn report(&mut self, event: &Stamped) {
         say!("{}", event.line());
+        match output::lost() {
+            Some(Lost::Reader) => self.0.raise(StopReason::ReaderGone),
+            Some(Lost::Failed(_)) => self.0.raise(StopReason::OutputFailed),
+            None => {}
+        }
     }
 }
 
@@ -27,7 +33,7 @@ pub struct Quiet;
 impl Reporter for Quiet {
     fn report(&mut self, event: &Stamped) {
         if let Event::Warning { message } = &event.event {
-            anstream::eprintln!("{} {message}", paint(STALE, "warning:"));
+            tell!("{} {message}", paint(STALE, "warning:"));
         }
     }
 }

@@ -8,7 +8,8 @@ use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::pace::Pace;
-use crate::cli::style::{BAD, FAINT, GOOD, REUSED, STAGE, STALE, paint};
+use crate::cli::output;
+use crate::cli::style::{BAD, FAINT, GOOD, REUSED, STAGE, STALE, columns_of, paint};
 use crate::engine::{Event, Reporter, Stamped};
 use crate::report::format::{bytes, plural, seconds};
 use crate::report::key_figure;
@@ -78,9 +79,10 @@ impl Terminal {
 
     fn line(&self, text: &str) {
         match &self.bars {
-            Some(bars) => bars.suspend(|| anstream::eprintln!("{text}")),
+            // A terminal that has gone is no reason to end a run.
+            Some(bars) => drop(bars.println(output::for_terminal(text, &std::io::stderr()))),
             None if self.to_stdout => say!("{text}"),
-            None => anstream::eprintln!("{text}"),
+            None => tell!("{text}"),
         }
     }
 
@@ -115,10 +117,10 @@ impl Terminal {
         };
         let width = Term::stderr().size_checked().map_or(COLUMNS, |(_, columns)| columns);
         let words = words(progress, left.as_deref(), width);
-        let room = usize::from(width).saturating_sub(name.chars().count() + words.len() + MARGIN);
+        let room = usize::from(width).saturating_sub(columns_of(name) + words.len() + MARGIN);
         let bar = running.bar.get_or_insert_with(|| {
             running.length = 0;
-            bars.add(ProgressBar::new(progress.steps).with_prefix(name.to_owned()))
+            bars.add(ProgressBar::new(progress.steps).with_prefix(output::name(name).into_owned()))
         });
         // A bar that changed its length with every digit beside it would be restless.
         if running.length == 0 || room < running.length || room >= running.length + 2 * STEP {
@@ -198,8 +200,9 @@ impl Reporter for Terminal {
                 self.short = axes.iter().filter(alone).cloned().collect();
                 let points = if self.sweep { format!("{points} points, ") } else { String::new() };
                 let jobs = if *jobs > 1 { format!("{jobs} jobs, ") } else { String::new() };
+                let (stages, threads) = (plural(*stages, "stage"), plural(*threads, "thread"));
                 self.line(&format!(
-                    "{pipeline}: {points}{stages} stages, {to_run} to run ({jobs}{device}, {threads} threads)"
+                    "{pipeline}: {points}{stages}, {to_run} to run ({jobs}{device}, {threads})"
                 ));
             }
             // Of a sweep the points are told.

@@ -1,6 +1,8 @@
 //! What `runner show` was asked for, found in the cache or on the disk.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::io::Seek;
 use std::path::Path;
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
@@ -152,17 +154,18 @@ impl Target {
 
     fn file(path: &Path, cache: &CacheArgs) -> Result<Self> {
         let name = path.display().to_string();
-        let content = std::fs::read(path)
-            .into_diagnostic()
-            .wrap_err_with(|| format!("`{name}` is no hash, and no file that can be read"))?;
         if path.extension().is_some_and(|extension| extension == "toml") {
             return Err(miette!(
                 help = format!("name one of its stages: `runner show {name} STAGE`"),
                 "`{name}` is a pipeline, and its results belong to its stages"
             ));
         }
-        let artifact = Artifact::read(&name, &content)?;
-        let object = ObjectHash::of(&content);
+        let (mut file, length) = opened(path, &name)?;
+        let artifact = Artifact::read_from(&name, &mut file, length)?;
+        let mut hasher = blake3::Hasher::new();
+        file.rewind().into_diagnostic()?;
+        hasher.update_reader(file).into_diagnostic().wrap_err_with(|| format!("`{name}` cannot be read"))?;
+        let object = ObjectHash::from(hasher.finalize());
         let mut found = Self { record: None, also_made_by: Vec::new(), files: Vec::new(), whole: false };
         // Where it came from is known if the cache has the same bytes.
         let outputs = if cache.cache.is_dir() {
@@ -229,6 +232,21 @@ fn at_point(graph: &Graph, text: &str) -> Result<BTreeSet<usize>> {
         return Err(miette!(help = help, "no point has `{text}`"));
     }
     Ok(found)
+}
+
+/// An ordinary file and its length: others may have no end, or no beginning.
+fn opened(path: &Path, name: &str) -> Result<(fs::File, u64)> {
+    let unread = || format!("`{name}` is no hash, and no file that can be read");
+    let found = path.metadata().into_diagnostic().wrap_err_with(unread)?;
+    if !found.is_file() {
+        let what = if found.is_dir() { "a folder" } else { "a pipe or a device" };
+        return Err(miette!(
+            help = "give the path of a `.safetensors` file, or the start of a hash",
+            "`{name}` is {what}, which is no file that can be shown"
+        ));
+    }
+    let file = fs::File::open(path).into_diagnostic().wrap_err_with(unread)?;
+    Ok((file, found.len()))
 }
 
 fn file(store: &Store, outputs: Vec<String>, object: ObjectHash) -> Result<File> {

@@ -4,7 +4,7 @@ use anstyle::Style;
 use miette::{IntoDiagnostic, Result};
 
 use super::cells::Table;
-use crate::cli::style::{Cell, FAINT, columns};
+use crate::cli::style::{Cell, FAINT, columns, columns_of};
 use crate::report::{Metric, Row};
 
 /// Aligned columns. What does not fit into `width` goes on below, with the columns that say what a row is again.
@@ -12,7 +12,7 @@ pub fn text(table: &Table, width: usize) -> String {
     let Table { head, rows, names } = table;
     let size = |column: usize| {
         let cells = rows.iter().map(|row| &row[column]).chain([&head[column]]);
-        2 + cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        2 + cells.map(|cell| columns_of(cell)).max().unwrap_or(0)
     };
     let fixed: usize = (0..*names).map(size).sum();
     let mut blocks: Vec<Vec<usize>> = Vec::new();

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
+use super::output::write_file;
 use super::style::{FAINT, paint};
 use crate::pipeline::nearest;
 use crate::report::figures::label::is_seed;
@@ -129,12 +130,12 @@ pub fn run(args: &TableArgs) -> Result<()> {
             let whole = json!({"pipeline": opened.name, "rows": rows, "sharing": shared, "missing": missing});
             say!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
         }
-        Format::Csv => say_all!("{}", formats::csv(&rows, &metrics)?),
+        Format::Csv => write_file(&formats::csv(&rows, &metrics)?),
         Format::Latex => {
-            say_all!("{}", formats::latex(&table()));
+            write_file(&formats::latex(&table()));
         }
         Format::Markdown => {
-            say_all!("{}", formats::markdown(&table()));
+            write_file(&formats::markdown(&table()));
         }
         Format::Text if rows.is_empty() => say!("nothing was evaluated yet"),
         Format::Text => {
@@ -146,7 +147,7 @@ pub fn run(args: &TableArgs) -> Result<()> {
     }
     if missing > 0 {
         let words = format!("{} no result yet: `runner run` computes them", have(missing));
-        anstream::eprintln!("{}", paint(FAINT, words));
+        tell!("{}", paint(FAINT, words));
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 use jiff::tz::TimeZone;
 
 use super::view::{Counts, Point, Row, Stage, View};
-use crate::cli::style::{BAD, FAINT, GOOD, REUSED, STAGE, STALE, paint};
+use crate::cli::output;
+use crate::cli::style::{BAD, FAINT, GOOD, REUSED, STAGE, STALE, beginning, columns_of, padded, paint};
 use crate::report::format::{plural, seconds};
 use crate::state::{RunState, StageState};
 
@@ -28,7 +29,7 @@ impl Line {
     }
 
     fn put(mut self, style: anstyle::Style, text: impl Into<String>) -> Self {
-        self.parts.push((style, text.into()));
+        self.parts.push((style, output::name(&text.into()).into_owned()));
         self
     }
 
@@ -37,7 +38,7 @@ impl Line {
     }
 
     fn length(&self) -> usize {
-        self.parts.iter().map(|(_, text)| text.chars().count()).sum()
+        self.parts.iter().map(|(_, text)| columns_of(text)).sum()
     }
 
     /// At most `width` columns; what is cut ends with a mark.
@@ -46,8 +47,8 @@ impl Line {
         let (mut out, mut used) = (String::new(), 0);
         for (style, text) in self.parts {
             let room = if all > width { width.saturating_sub(1) } else { width }.saturating_sub(used);
-            let cut: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(room).collect();
-            used += cut.chars().count();
+            let cut = beginning(&text, room);
+            used += columns_of(&cut);
             if !cut.is_empty() {
                 out += &paint(style, cut);
             }
@@ -185,7 +186,7 @@ fn bar(row: &Row, width: usize) -> Line {
     for (at, bar) in
         [(0, 0), (5, SHORTEST), (1, SHORTEST), (2, SHORTEST), (3, SHORTEST), (4, SHORTEST), (6, 12)]
     {
-        let length = words[at].chars().count();
+        let length = columns_of(&words[at]);
         if length + bar <= room {
             shown[at] = true;
             room -= length;
@@ -202,10 +203,10 @@ fn bar(row: &Row, width: usize) -> Line {
 
 /// The stages of the file: of a pipeline with what they found, of a sweep with counts.
 fn stages(stages: &[Stage], sweep: bool) -> Vec<Line> {
-    let width = stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0);
+    let width = stages.iter().map(|stage| columns_of(&output::name(&stage.name))).max().unwrap_or(0);
     let row = |stage: &Stage| {
         let counts = stage.counts;
-        let name = format!("{:width$}", stage.name);
+        let name = padded(&output::name(&stage.name), width);
         let line = Line::new().plain("  ").put(STAGE, name).plain("  ");
         if !sweep {
             let (style, word) = match counts {

@@ -16,8 +16,8 @@ use super::open::{Opened, identity};
 use super::progress::{Json, Terminal};
 use super::runs::{chosen, tell_killed};
 use super::style::{FAINT, paint};
-use super::{FAILURE, style};
-use crate::engine::{Event, Reporter, Stamped, StopFlag};
+use super::{FAILURE, output, style};
+use crate::engine::{Event, Reporter, Stamped, StopFlag, StopReason};
 use crate::report::live::Live;
 use crate::state::{RunState, StageState};
 use crate::store::{RunRecord, Store};
@@ -72,7 +72,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let mut watched = find(args, &store)?;
     let is_file = std::path::Path::new(&args.what).extension().is_some_and(|extension| extension == "toml");
     if watched.is_none() && is_file && !args.once {
-        anstream::eprintln!("{}", paint(FAINT, "no run of it is known; waiting for one (Ctrl-C leaves)"));
+        tell!("{}", paint(FAINT, "no run of it is known; waiting for one (Ctrl-C leaves)"));
         while watched.is_none() && !stop.is_raised() {
             std::thread::sleep(WAIT);
             watched = find(args, &store)?;
@@ -106,7 +106,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let screen = if args.json { None } else { Screen::open() };
     let mut reporter: Option<Box<dyn Reporter>> = match (&screen, args.json) {
         (Some(_), _) => None,
-        (None, true) => Some(Box::new(Json)),
+        (None, true) => Some(Box::new(Json(stop.clone()))),
         (None, false) => Some(Box::new(Terminal::on_stdout())),
     };
     if let Some(reporter) = &mut reporter {
@@ -130,6 +130,9 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
             if let Some(reporter) = &mut reporter {
                 reporter.report(&news.event);
             }
+        }
+        if output::lost().is_some() {
+            return Ok(ExitCode::SUCCESS);
         }
         if screen.is_some() {
             view = View::of(&opened.name, Some(&watched), &live);
@@ -175,7 +178,7 @@ fn find(args: &WatchArgs, store: &Store) -> Result<Option<Watched>> {
 }
 
 fn left(stop: &StopFlag) -> ExitCode {
-    ExitCode::from(stop.signal().map_or(FAILURE, crate::engine::Signal::exit_code))
+    ExitCode::from(stop.reason().map_or(FAILURE, StopReason::exit_code))
 }
 
 /// The exit code of a run that has ended.

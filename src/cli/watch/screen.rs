@@ -4,6 +4,8 @@ use std::io::{IsTerminal, Write};
 
 use console::Term;
 
+use crate::cli::output;
+
 /// Enters the alternate screen and hides the cursor.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 /// Shows the cursor and leaves the alternate screen.
@@ -35,7 +37,6 @@ impl Screen {
 
     /// Draws a picture of one line for each row at most.
     pub fn draw(&self, lines: &[String]) {
-        let colours = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
         let mut out = String::from("\x1b[H");
         for (at, line) in lines.iter().enumerate() {
             if at > 0 {
@@ -43,11 +44,7 @@ impl Screen {
             }
             // Before the line: after one that fills its row it would take the last character.
             out += "\x1b[2K";
-            if colours {
-                out += line;
-            } else {
-                out += &anstream::adapter::strip_str(line).to_string();
-            }
+            out += &output::for_terminal(line, &std::io::stdout());
         }
         // What an earlier picture had below.
         out += "\x1b[J";

@@ -7,6 +7,8 @@ use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MOD
 use ureq::http::{HeaderName, Response};
 use ureq::{Agent, Body, Error, Timeout};
 
+use crate::shown::without_passwords;
+
 /// How long to wait, and how often to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patience {
@@ -128,7 +130,8 @@ fn range(text: &str) -> Option<(u64, Option<u64>)> {
 }
 
 fn failure(error: &Error) -> Failure {
-    let words = error.to_string();
+    // A proxy's address may hold a password.
+    let words = without_passwords(&error.to_string());
     match error {
         Error::HostNotFound => Failure::Unconnected("no such host is known".to_owned()),
         Error::ConnectionFailed | Error::ConnectProxyFailed(_) => Failure::Unconnected(words),
@@ -152,17 +155,17 @@ pub(super) fn broken(error: &io::Error) -> Failure {
         };
     }
     if names_no_host(error) {
-        return Failure::Unconnected(error.to_string());
+        return Failure::Unconnected(without_passwords(&error.to_string()));
     }
     match error.kind() {
         io::ErrorKind::ConnectionRefused
         | io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::NetworkDown
-        | io::ErrorKind::AddrNotAvailable => Failure::Unconnected(error.to_string()),
+        | io::ErrorKind::AddrNotAvailable => Failure::Unconnected(without_passwords(&error.to_string())),
         // What rustls finds wrong with a certificate.
-        io::ErrorKind::InvalidData => Failure::Lasting(error.to_string()),
-        _ => Failure::Passing(error.to_string()),
+        io::ErrorKind::InvalidData => Failure::Lasting(without_passwords(&error.to_string())),
+        _ => Failure::Passing(without_passwords(&error.to_string())),
     }
 }
 

@@ -32,6 +32,7 @@ pub use published::{Download, Packing, Published, PublishedFile, published};
 
 use super::params::DataParams;
 use super::set;
+use crate::shown::address;
 use http::Client;
 use part::Part;
 use transfer::Transfer;
@@ -139,7 +140,7 @@ pub fn fetch(
 ) -> Result<(), FetchError> {
     for source in &wanted.sources {
         if !["http://", "https://"].iter().any(|scheme| source.starts_with(scheme)) {
-            return Err(FetchError::Source { source_url: source.clone() });
+            return Err(FetchError::Source { source_url: address(source) });
         }
     }
     // A folder in which all is well may be read-only.

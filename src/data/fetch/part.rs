@@ -11,6 +11,7 @@ use super::check::sum;
 use super::error::FetchError;
 use super::http::Version;
 use super::published::PublishedFile;
+use crate::shown::without_passwords;
 
 /// Where what came of a file is kept.
 pub(super) fn path(folder: &Path, of: &PublishedFile) -> PathBuf {
@@ -38,10 +39,22 @@ impl Part {
         };
         let (file, length) = open().map_err(FetchError::io("open", &path))?;
         let mut part = Self { path, version_path, file, length };
+        part.forget_passwords()?;
         if part.length > of.size {
             part.clear()?;
         }
         Ok(part)
+    }
+
+    /// Earlier versions of runner kept addresses as they were given.
+    fn forget_passwords(&self) -> Result<(), FetchError> {
+        let Ok(origin) = fs::read_to_string(&self.version_path) else { return Ok(()) };
+        match without_passwords(&origin) {
+            masked if masked == origin => Ok(()),
+            masked => {
+                fs::write(&self.version_path, masked).map_err(FetchError::io("write", &self.version_path))
+            }
+        }
     }
 
     pub(super) fn length(&self) -> u64 {
@@ -53,7 +66,7 @@ impl Part {
     pub(super) fn version(&self, url: &str) -> Option<Version> {
         let origin = fs::read_to_string(&self.version_path).ok()?;
         let (from, version) = origin.split_once('\n')?;
-        (from == url && !version.is_empty()).then(|| version.to_owned())
+        (from == without_passwords(url) && !version.is_empty()).then(|| version.to_owned())
     }
 
     /// Drops all bytes.
@@ -71,7 +84,7 @@ impl Part {
     pub(super) fn begin(&mut self, url: &str, version: Option<&Version>) -> Result<(), FetchError> {
         // Bytes of one version never stand beside the name of another: the file is empty when the name is written.
         self.clear()?;
-        let origin = format!("{url}\n{}", version.map_or("", String::as_str));
+        let origin = format!("{}\n{}", without_passwords(url), version.map_or("", String::as_str));
         fs::write(&self.version_path, origin).map_err(FetchError::io("write", &self.version_path))
     }
 

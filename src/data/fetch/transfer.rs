@@ -10,6 +10,7 @@ use super::error::FetchError;
 use super::http::{Answer, Client, Failure, Patience, broken};
 use super::part::Part;
 use super::published::PublishedFile;
+use crate::shown::without_passwords;
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 16;
@@ -72,7 +73,7 @@ impl Transfer<'_, '_> {
         while let Some(source) = sources.next() {
             let url = format!("{}/{}", source.trim_end_matches('/'), self.file.name);
             match self.complete_from(&url, part) {
-                Ok(()) => return Ok(url),
+                Ok(()) => return Ok(without_passwords(&url)),
                 Err(error) if sources.peek().is_some() && error.is_of_the_source() => {
                     (self.tell)(&FetchEvent::NextSource { reason: error.to_string() });
                 }
@@ -101,7 +102,7 @@ impl Transfer<'_, '_> {
             tries += 1;
             if tries >= self.patience.tries {
                 let (at, size) = (part.length(), self.file.size);
-                return Err(FetchError::Broken { url: url.to_owned(), tries, reason, at, size });
+                return Err(FetchError::Broken { url: without_passwords(url), tries, reason, at, size });
             }
             let wait = after.unwrap_or(pause).min(self.patience.longest_pause);
             pause = pause.saturating_mul(2);
@@ -134,7 +135,9 @@ impl Transfer<'_, '_> {
             200 => {
                 if let Some(length) = answer.length.filter(|length| *length != self.file.size) {
                     let (found, expected) = (format!("{length} bytes"), self.file.size);
-                    return Err(FetchError::NotTheFile { url: url.to_owned(), found, expected }.into());
+                    return Err(
+                        FetchError::NotTheFile { url: without_passwords(url), found, expected }.into()
+                    );
                 }
                 if at > 0 {
                     self.restarted("the server does not go on in the middle, or the file there has changed");
@@ -151,10 +154,15 @@ impl Transfer<'_, '_> {
                 let reason = format!("the server answered {}", answer.status);
                 return Err(Trouble::Again { reason, after: answer.retry_after });
             }
-            status => return Err(FetchError::Status { url: url.to_owned(), status }.into()),
+            status => return Err(FetchError::Status { url: without_passwords(url), status }.into()),
         }
         let (at, size) = (part.length(), self.file.size);
-        (self.tell)(&FetchEvent::Started { file: self.file.name.clone(), url: url.to_owned(), at, size });
+        (self.tell)(&FetchEvent::Started {
+            file: self.file.name.clone(),
+            url: without_passwords(url),
+            at,
+            size,
+        });
         self.receive(url, part, answer)
     }
 
@@ -171,7 +179,12 @@ impl Transfer<'_, '_> {
                 Ok(count) if part.length() + count as u64 > size => {
                     part.clear()?;
                     let found = format!("more than {size} bytes");
-                    return Err(FetchError::NotTheFile { url: url.to_owned(), found, expected: size }.into());
+                    return Err(FetchError::NotTheFile {
+                        url: without_passwords(url),
+                        found,
+                        expected: size,
+                    }
+                    .into());
                 }
                 Ok(count) => {
                     part.append(&buffer[..count])?;
@@ -189,7 +202,7 @@ impl Transfer<'_, '_> {
             Failure::Passing(reason) => Trouble::Again { reason, after: None },
             Failure::Unconnected(reason) if connected_before => Trouble::Again { reason, after: None },
             Failure::Unconnected(reason) | Failure::Lasting(reason) => FetchError::Unreachable {
-                url: url.to_owned(),
+                url: without_passwords(url),
                 file: self.file.name.clone(),
                 reason,
                 folder: self.folder.to_owned(),

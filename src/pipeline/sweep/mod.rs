@@ -90,7 +90,7 @@ impl Pipeline {
         let points = sweep.points().and_then(|points| product(points, &more)).map_err(|words| {
             let place = sweep.place.clone().unwrap_or(Place { source: self.source.clone(), span: 0..0 });
             let mistakes = vec![Mistake::new(&place, words, "")];
-            PipelineError::Mistakes { place: place.source.name.clone(), mistakes }
+            PipelineError::mistakes(&place.source.name, mistakes)
         })?;
         let points = self.pinned(points);
         let named = self.named(&points);
@@ -137,7 +137,7 @@ impl Pipeline {
                 let mistakes = vec![*mistake];
                 let in_file = settings().all(|setting| setting.place.source == self.source);
                 match in_file {
-                    true => PipelineError::Mistakes { place: self.source.name.clone(), mistakes },
+                    true => PipelineError::mistakes(&self.source.name, mistakes),
                     false => change::error(mistakes),
                 }
             })?;

@@ -1,6 +1,7 @@
 //! Takes a bundle in: first all of it is checked, then it enters the cache, objects before records.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -129,6 +130,33 @@ fn check(source: &Source) -> Result<(Manifest, Vec<Record>), BundleError> {
         return Err(source.refused(format!("`{}` belongs to no record", object_name(object))));
     }
     Ok((manifest, records))
+}
+
+/// Whether an archive is a bundle by its list, and holds nothing else. Contents are not looked at.
+pub(super) fn is_bundle(source: &Source) -> Result<(), BundleError> {
+    let mut expected = None;
+    source.each(&mut |member| {
+        let Some(expected) = &mut expected else {
+            expected = Some(names(&read_manifest(source, member)?));
+            return Ok(());
+        };
+        match expected.remove(&member.name) {
+            Some(_) => Ok(()),
+            None => Err(source.refused(format!("`{}` is not in its list", member.name))),
+        }
+    })?;
+    if expected.is_some() { Ok(()) } else { Err(source.refused("it is empty".to_owned())) }
+}
+
+/// The list of a bundle that is a folder. What else is in the folder is not looked at.
+pub(super) fn manifest(source: &Source, folder: &Path) -> Result<Manifest, BundleError> {
+    let path = folder.join(MANIFEST);
+    let open = || {
+        let file = File::open(&path)?;
+        Ok((file.metadata()?.len(), file))
+    };
+    let (bytes, mut file) = open().map_err(BundleError::io("read", &path))?;
+    read_manifest(source, Member { name: MANIFEST.to_owned(), bytes, content: &mut file })
 }
 
 fn names(manifest: &Manifest) -> BTreeMap<String, Expected> {

@@ -12,6 +12,7 @@
 //! was checked.
 
 mod export;
+mod folder;
 mod import;
 mod source;
 
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ObjectHash, StoreError};
 use crate::fingerprint::Fingerprint;
+use crate::written::WriteError;
 
 pub use export::{Exported, Replace};
 pub use import::Imported;
@@ -77,6 +79,22 @@ pub enum BundleError {
         /// Where it is.
         path: String,
     },
+    /// A bundle with files that no export wrote.
+    #[error("{path} holds `{name}`, which is no part of the bundle, and is not replaced")]
+    #[diagnostic(help("move that file elsewhere, or choose another name for the bundle"))]
+    HoldsMore {
+        /// Where the bundle is.
+        path: String,
+        /// One of the files.
+        name: String,
+    },
+    /// The current folder would be removed.
+    #[error("{path} is the current folder or holds it, and is not replaced")]
+    #[diagnostic(help("give the command from another folder"))]
+    Inside {
+        /// Where the bundle is.
+        path: String,
+    },
     /// What is there is not what an export wrote.
     #[error("the bundle {path} cannot be used: {reason}")]
     #[diagnostic(help("nothing was imported; copy it once more, or export it again"))]
@@ -99,6 +117,10 @@ pub enum BundleError {
         /// Ours.
         known: u32,
     },
+    /// Its place.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Write(#[from] WriteError),
     /// The cache.
     #[error(transparent)]
     #[diagnostic(transparent)]

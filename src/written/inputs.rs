@@ -1,0 +1,64 @@
+//! What a command reads, which it must not write.
+
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+
+use super::above;
+
+/// The files that a command reads, and the cache that it uses.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    files: Vec<PathBuf>,
+    caches: Vec<PathBuf>,
+}
+
+impl Inputs {
+    /// And this file.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.files.push(path.into());
+        self
+    }
+
+    /// And this cache, with all that lies in it.
+    #[must_use]
+    pub fn cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.caches.push(folder.into());
+        self
+    }
+
+    /// Whether a file is one of them, by this or another name.
+    pub(super) fn are(&self, path: &Path, found: &Metadata) -> bool {
+        self.files.iter().any(|input| is_one(input, path, found))
+    }
+
+    /// Whether a path, which need not exist, lies in the cache.
+    pub(crate) fn hold(&self, path: &Path) -> bool {
+        let Some(path) = whole(path) else { return false };
+        let caches = self.caches.iter().filter_map(|cache| cache.canonicalize().ok());
+        caches.into_iter().any(|cache| path.starts_with(cache))
+    }
+}
+
+#[cfg(unix)]
+fn is_one(input: &Path, _path: &Path, found: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    input.metadata().is_ok_and(|input| (input.dev(), input.ino()) == (found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_one(input: &Path, path: &Path, _found: &Metadata) -> bool {
+    input.canonicalize().is_ok_and(|input| path.canonicalize().is_ok_and(|path| input == path))
+}
+
+/// The path from the root on, without links: of what does not exist, as far up as it takes.
+fn whole(path: &Path) -> Option<PathBuf> {
+    if let Ok(whole) = path.canonicalize() {
+        return Some(whole);
+    }
+    let name = path.components().next_back()?.as_os_str();
+    if path.parent().is_some_and(|parent| parent == path) {
+        return None;
+    }
+    Some(whole(above(path))?.join(name))
+}
