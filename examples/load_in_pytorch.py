@@ -26,25 +26,35 @@ def vgg(structure):
     return nn.ModuleDict({"features": nn.Sequential(*layers), "classifier": nn.Linear(inputs, structure["classes"])})
 
 
-path = sys.argv[1]
-with safe_open(path, "pt") as file:
-    structure = json.loads(file.metadata()["network"])
-net = vgg(structure)
-tensors = load_file(path)
-# Gates, which only a network between gate-training and pruning has, scale what batch norm gives.
-for name in [name for name in tensors if name.endswith(".gate")]:
-    gate = tensors.pop(name)
-    for field in ("weight", "bias"):
-        tensors[name.replace("gate", field)] *= gate
-net.load_state_dict(tensors)
-net.eval()
-print(structure["arch"], "with", structure["channels"], "channels")
+def load(path):
+    """The network in a file, with its structure."""
+    with safe_open(path, "pt") as file:
+        structure = json.loads(file.metadata()["network"])
+    net, tensors = vgg(structure), load_file(path)
+    # Gates, which only a network between gate-training and pruning has, scale what batch norm gives.
+    for name in [name for name in tensors if name.endswith(".gate")]:
+        gate = tensors.pop(name)
+        for field in ("weight", "bias"):
+            tensors[name.replace("gate", field)] *= gate
+    net.load_state_dict(tensors)
+    return net, structure
 
-mini = pathlib.Path(__file__).parents[1] / "src/data/mini"
-pixels = numpy.frombuffer(gzip.open(mini / "t10k-images-idx3-ubyte.gz").read(), numpy.uint8, offset=16)
-labels = numpy.frombuffer(gzip.open(mini / "t10k-labels-idx1-ubyte.gz").read(), numpy.uint8, offset=8)
-images = (torch.tensor(pixels.reshape(-1, 1, 28, 28) / 255) - 0.2860) / 0.3530
-with torch.inference_mode():
-    logits = net["classifier"](net["features"](images.float()).mean((2, 3)))
-labels = torch.tensor(labels.astype(numpy.int64))
-print(f"accuracy {(logits.argmax(1) == labels).float().mean():.4f}, loss {F.cross_entropy(logits, labels):.6f}")
+
+def sample(half):
+    """Pixels and labels of the sample of Fashion-MNIST; `half` is `train` or `t10k`."""
+    mini = pathlib.Path(__file__).parents[1] / "src/data/mini"
+    pixels = numpy.frombuffer(gzip.open(mini / f"{half}-images-idx3-ubyte.gz").read(), numpy.uint8, offset=16)
+    labels = numpy.frombuffer(gzip.open(mini / f"{half}-labels-idx1-ubyte.gz").read(), numpy.uint8, offset=8)
+    return pixels.reshape(-1, 28, 28), labels.astype(numpy.int64)
+
+
+if __name__ == "__main__":
+    net, structure = load(sys.argv[1])
+    net.eval()
+    print(structure["arch"], "with", structure["channels"], "channels")
+    pixels, labels = sample("t10k")
+    images = (torch.tensor(pixels[:, None] / 255) - 0.2860) / 0.3530
+    with torch.inference_mode():
+        logits = net["classifier"](net["features"](images.float()).mean((2, 3)))
+    labels = torch.tensor(labels)
+    print(f"accuracy {(logits.argmax(1) == labels).float().mean():.4f}, loss {F.cross_entropy(logits, labels):.6f}")

@@ -4,7 +4,8 @@
 //! the same bytes, so the second never runs. What is hashed must therefore be exactly what
 //! decides the result, no less (stale results would be reused) and no more (work would be
 //! repeated). [`ContentHash`] makes that a property of a type: it is implemented field by
-//! field with [`content_hash!`](crate::content_hash), which does not compile while a field is forgotten.
+//! field with [`content_hash!`](crate::content_hash), which does not compile while a field is forgotten. An enum names
+//! each of its variants in the same macro: a new variant does not compile until it is named, nor do two of one name.
 //!
 //! # Encoding
 //! Every value is written as a one-byte type tag followed by its content; whatever has a
@@ -126,10 +127,115 @@ pub trait ContentHash {
     fn content_hash(&self, encoder: &mut Encoder);
 }
 
-/// Implements [`ContentHash`] for a struct by listing its fields. Fields after `skip` (what
-/// only changes how a run looks) are left out. A field in neither list does not compile.
+/// How a variant of an enum is written into a hash: by its name. Flags and ordinals are what some enums wrote before
+/// their variants had names; their variants keep them, so that results from then keep their fingerprints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// A name.
+    Name(&'static str),
+    /// One of two.
+    Flag(bool),
+    /// A place in an order.
+    Ordinal(u64),
+}
+
+impl Choice {
+    /// Whether no two of these are written alike.
+    pub const fn are_distinct(choices: &[Self]) -> bool {
+        let mut first = 0;
+        while first < choices.len() {
+            let mut second = first + 1;
+            while second < choices.len() {
+                if choices[first].equals(choices[second]) {
+                    return false;
+                }
+                second += 1;
+            }
+            first += 1;
+        }
+        true
+    }
+
+    /// `==`, which a constant cannot use.
+    const fn equals(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Name(one), Self::Name(two)) => {
+                let (one, two) = (one.as_bytes(), two.as_bytes());
+                let mut at = 0;
+                while at < one.len() && at < two.len() && one[at] == two[at] {
+                    at += 1;
+                }
+                at == one.len() && at == two.len()
+            }
+            (Self::Flag(one), Self::Flag(two)) => one == two,
+            (Self::Ordinal(one), Self::Ordinal(two)) => one == two,
+            _ => false,
+        }
+    }
+}
+
+impl ContentHash for Choice {
+    fn content_hash(&self, encoder: &mut Encoder) {
+        match self {
+            Self::Name(name) => name.content_hash(encoder),
+            Self::Flag(flag) => flag.content_hash(encoder),
+            Self::Ordinal(place) => place.content_hash(encoder),
+        }
+    }
+}
+
+/// Implements [`ContentHash`] for a struct by listing its fields, or for an enum by naming its variants.
+///
+/// # Structs
+/// Fields after `skip` (what only changes how a run looks) are left out. A field in neither list does not compile:
+///
+/// ```compile_fail
+/// struct Rate { start: f64, end: f64 }
+/// runner::content_hash!(Rate { start });
+/// ```
+///
+/// # Enums
+/// Every variant is written by a name that never changes. `legacy` keeps what a variant wrote before it had a name.
+///
+/// ```
+/// enum Order { First, Last, Random }
+/// runner::content_hash!(enum Order { First => legacy Flag(false), Last => legacy Flag(true), Random => "random" });
+/// ```
+///
+/// A variant without a name does not compile:
+///
+/// ```compile_fail
+/// enum Order { First, Last }
+/// runner::content_hash!(enum Order { First => "first" });
+/// ```
+///
+/// Nor do two variants of one name:
+///
+/// ```compile_fail
+/// enum Order { First, Last }
+/// runner::content_hash!(enum Order { First => "first", Last => "first" });
+/// ```
 #[macro_export]
 macro_rules! content_hash {
+    (enum $type:ty { $($variant:ident => $($name:literal)? $(legacy $form:ident($was:literal))?),* $(,)? }) => {
+        const _: () = assert!(
+            $crate::fingerprint::Choice::are_distinct(
+                &[$($crate::content_hash!(@choice $($name)? $(legacy $form($was))?)),*]
+            ),
+            "two variants are written alike",
+        );
+
+        impl $crate::fingerprint::ContentHash for $type {
+            fn content_hash(&self, encoder: &mut $crate::fingerprint::Encoder) {
+                let choice = match self {
+                    $(Self::$variant => $crate::content_hash!(@choice $($name)? $(legacy $form($was))?),)*
+                };
+                choice.content_hash(encoder);
+            }
+        }
+    };
+    (@choice $name:literal) => { $crate::fingerprint::Choice::Name($name) };
+    (@choice legacy $form:ident($was:literal)) => { $crate::fingerprint::Choice::$form($was) };
     ($type:ty { $($field:ident),* $(,)? } $(skip { $($skipped:ident),* $(,)? })?) => {
         impl $crate::fingerprint::ContentHash for $type {
             fn content_hash(&self, encoder: &mut $crate::fingerprint::Encoder) {
@@ -257,6 +363,32 @@ mod tests {
         assert_ne!(hash(&base), hash(&Example { rate: 0.25, steps: 2, label: "a".into() }));
         assert_ne!(hash(&base), hash(&Example { rate: 0.5, steps: 3, label: "a".into() }));
         assert_eq!(hash(&base), hash(&Example { rate: 0.5, steps: 2, label: "b".into() }));
+    }
+
+    enum Turn {
+        Left,
+        Right,
+        Back,
+    }
+    content_hash!(enum Turn { Left => legacy Flag(false), Right => legacy Flag(true), Back => "back" });
+
+    #[test]
+    fn variants_are_written_by_their_names_or_as_they_were_before() {
+        assert_eq!(hash(&Turn::Left), hash(&false));
+        assert_eq!(hash(&Turn::Right), hash(&true));
+        assert_eq!(hash(&Turn::Back), hash(&"back".to_owned()));
+        use Choice::{Flag, Name, Ordinal};
+        assert!(Choice::are_distinct(&[
+            Name("a"),
+            Name("ab"),
+            Name(""),
+            Flag(false),
+            Flag(true),
+            Ordinal(0)
+        ]));
+        for twice in [[Name("a"), Name("a")], [Flag(true), Flag(true)], [Ordinal(1), Ordinal(1)]] {
+            assert!(!Choice::are_distinct(&twice));
+        }
     }
 
     #[test]

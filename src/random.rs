@@ -19,6 +19,8 @@ pub enum Purpose {
     Augmentation,
     /// Scores of channels; a place is the rule that draws them.
     Scores,
+    /// The images of a measurement of time.
+    Latency,
 }
 
 impl Purpose {
@@ -30,6 +32,7 @@ impl Purpose {
             Self::Order => "runner random stream: order",
             Self::Augmentation => "runner random stream: augmentation",
             Self::Scores => "runner random stream: scores",
+            Self::Latency => "runner random stream: latency",
         }
     }
 }
@@ -53,8 +56,8 @@ mod tests {
     fn no_two_purposes_seeds_and_places_share_a_stream() {
         let mut seen = BTreeSet::new();
         let mut drawn = 0;
-        use Purpose::{Augmentation, Order, Scores, SlimWeights, Weights};
-        for purpose in [Weights, SlimWeights, Order, Augmentation, Scores] {
+        use Purpose::{Augmentation, Latency, Order, Scores, SlimWeights, Weights};
+        for purpose in [Weights, SlimWeights, Order, Augmentation, Scores, Latency] {
             for seed in 0..20u64 {
                 for place in 0..20u64 {
                     // The seeds that collide where an epoch times a constant is mixed into the seed.

@@ -189,7 +189,7 @@ fn an_empty_cache_is_listed_and_checked_and_not_made() {
 /// Breaks a cache in every way; the names of what is found then.
 fn break_everything(made: &Made) -> Vec<&'static str> {
     let (root, store) = (made.root(), made.store());
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1, of: None };
     store.save_partial(&work(60), &history, b"a state").unwrap();
     store.save_partial(&work(61), &history, b"a whole one").unwrap();
     store.append_log(&work(60), "no event").unwrap();
@@ -437,7 +437,7 @@ fn gc_removes_by_age_and_size_what_was_used_longest_ago() {
 #[test]
 fn gc_keeps_young_states_and_removes_old_ones_and_those_of_work_that_is_done() {
     let made = Made::new();
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1, of: None };
     for number in [10, 61, 62] {
         made.store().save_partial(&work(number), &history, b"state").unwrap();
         made.store().append_log(&work(number), "{}").unwrap();

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 fn graph(path: &Path) -> Graph {
     let loaded = runner::pipeline::load(path, &[], stages::catalog()).unwrap();
-    Graph::new(&loaded.points(&[]).unwrap()).unwrap()
+    Graph::new(&loaded.points(&[]).unwrap(), &mut DataIdentities::new(None)).unwrap()
 }
 
 fn graph_of(text: &str) -> Graph {

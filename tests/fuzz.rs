@@ -181,7 +181,7 @@ fn the_seeds_are_made_from_what_runner_writes() {
     let network = network();
     artifacts(&put, &network);
     let state = train_state(&network);
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 1 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 1, of: None };
     store.save_partial(&work, &history, &state).unwrap();
     let saved = fs::read(folder.path().join("partial").join(work.to_string())).unwrap();
     put("state", "training", &saved["runner partial 2\n".len() + 32..]);

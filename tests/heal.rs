@@ -29,9 +29,9 @@ impl Reporter for Saboteur {
 
 fn run(folder: &Path, reporter: &mut dyn Reporter) -> Vec<Failure> {
     let pipeline = runner::pipeline::load(&folder.join("p.toml"), &[], stages::catalog()).unwrap();
-    let graph = Graph::new(&pipeline.points(&[]).unwrap()).unwrap();
-    let store = Store::open(&folder.join("c")).unwrap();
     let mut data = DataIdentities::new(None);
+    let graph = Graph::new(&pipeline.points(&[]).unwrap(), &mut data).unwrap();
+    let store = Store::open(&folder.join("c")).unwrap();
     let selection = Selection { force: vec!["gate-train".into()], ..Selection::default() };
     let plan = assess(&graph, &store, &mut data, "p", &selection).unwrap();
     let options = Options::new("p", "p", StopFlag::default());

@@ -74,7 +74,7 @@ fn fill(folder: &Path) -> PathBuf {
     let cache = folder.join("c");
     let store = Store::open(&cache).unwrap();
     let work = store.records_like("")[0];
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1, of: None };
     store.save_partial(&work, &history, b"no state of a stage").unwrap();
     store.data_memo().update(|memo: &mut BTreeMap<String, u32>| memo.clear()).unwrap();
     cache

@@ -114,6 +114,8 @@ macro_rules! snapshot {
             (r"\b[0-9a-f]{64}\b", "[hash of 64]"),
             (r"\b[0-9a-f]{12}\b", "[hash of 12]"),
             (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "[time]"),
+            (r"(?m)^time: .*\n( {4}.*\n)*", "time: [time]\n"),
+            (r"\s+\((about [^)]*|\d[^)]* to [^)]*)\)", ""),
             (r" +\d+(\.\d)? m?s\b", " [took]"),
             (r"process \d+ on \S+?(,|\n)", "process [id] on [host]$1"),
             (r"\d+\.\d\d%", "[%]"),
@@ -301,7 +303,11 @@ fn show_tells_what_a_result_is_and_where_it_came_from() {
     ]);
     let figures = json!({
         "accuracy": 0.8125, "loss": 0.5, "images": 32, "macs": 398_136_320, "parameters": 20_040_522,
-        "channels": [10, 9, 8], "plain_channels": [10, 10, 10], "latency_ms": {"1": 0.8125, "64": 12.5},
+        "channels": [10, 9, 8], "plain_channels": [10, 10, 10], "latency": {
+            "machine": {"host": "node7", "cpu": "Example CPU", "instructions": "AVX2", "threads": 4, "device": "cpu"},
+            "1": {"median_ms": 0.8125, "low_ms": 0.75, "high_ms": 1.0, "passes": 50},
+            "64": {"median_ms": 12.5, "low_ms": 12.25, "high_ms": 13.0, "passes": 50},
+        },
         "confusion": [[10, 1, 0], [0, 8, 3], [2, 0, 8]],
     });
     let metrics = json!({"best_epoch": 2, "epochs": 2, "history": history});
@@ -423,11 +429,12 @@ fn name(event: &Event) -> &'static str {
         Event::StageDownloaded { .. } => "stage-downloaded",
         Event::StageUploaded { .. } => "stage-uploaded",
         Event::UploadsWaiting { .. } => "uploads-waiting",
+        Event::StageWarned { .. } => "stage-warned",
         Event::Warning { .. } => "warning",
         Event::RunFinished { .. } => "run-finished",
     }
 }
-const EVENTS: usize = 19;
+const EVENTS: usize = 20;
 
 #[test]
 fn the_events_are_documented_field_by_field() {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use candle_core::Device;
 use proptest::prelude::*;
 use runner::data::DataParams;
-use runner::engine::Images;
 use runner::network::{Arch, Checkpoint, Macs, NetworkSpec};
 use runner::prune::{
     SearchError, SearchInput, SearchResult, Ties, random, removal_order, threshold_search,
 };
+use runner::stages::job::Held;
 use runner::stages::{Artifact, Inputs, Job, Outcome, Output, kind};
 use serde_json::{Value, json};
 
@@ -283,13 +283,13 @@ fn a_budget_of_all_flops_keeps_a_plain_network_whole_and_brings_a_widened_one_do
     }
 }
 
-struct Memory(Images);
+struct Memory(Held);
 
 impl Memory {
     fn new(validation: f64) -> Self {
         let params =
             DataParams { limit_train: Some(200), limit_test: Some(50), validation, ..DataParams::default() };
-        Self(Images::new(params))
+        Self(Held::read(params).unwrap())
     }
 
     /// Runs a stage on outputs of others.
@@ -443,7 +443,7 @@ fn a_result_without_latency_cannot_stand_for_one_with_it() {
         let found = memory.run("eval", json!({ "latency": latency }), &[("network", &init, "network")]);
         let mut figures: BTreeMap<String, Value> =
             serde_json::from_value(found.metrics["networks"]["network"].clone()).unwrap();
-        (figures.remove("latency_ms").is_some(), figures)
+        (figures.remove("latency").is_some(), figures)
     };
     let (with, without) = (figures(true), figures(false));
     assert_eq!((with.0, without.0), (true, false));

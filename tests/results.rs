@@ -154,9 +154,16 @@ fn a_table_s_figures_are_those_of_the_records() {
         words.contains("shared between points: 45 stages for 66") && words.contains("vs retrain-uniform"),
         "{words}"
     );
-    for head in ["accuracy", "FLOPs kept", "parameters", "size", "ms at 1", "ms at 64", "train time"] {
-        assert!(words.contains(head), "{head}: {words}");
+    for head in
+        ["accuracy", "FLOPs kept", "parameters", "size", "train time", "over 3 seeds", "Holm's correction"]
+    {
+        assert!(flat(&words).contains(head), "{head}: {words}");
     }
+    // Latency is shown where it is asked for, with the machine that it was measured on.
+    assert!(!words.contains("ms at 1"), "{words}");
+    let times = table(&["--metric", "latency_1_ms"]);
+    assert!(times.contains("ms at 1") && flat(&times).contains("median, measured on"), "{times}");
+    assert!(times.lines().all(|line| line.chars().count() <= 80), "{times}");
     // Grouped by the seed, the ratios are averaged over.
     let grouped: Value = serde_json::from_str(&table(&["--format", "json", "--group-by", "seed"])).unwrap();
     let first = &grouped["rows"][0];
@@ -164,10 +171,39 @@ fn a_table_s_figures_are_those_of_the_records() {
         (&first["point"], &first["figures"]["accuracy"]["n"]),
         (&serde_json::json!({"seed": "1"}), &2.into())
     );
+    // The uniform gates do not depend on the ratio: one network at two points.
+    let uniform =
+        grouped["rows"].as_array().unwrap().iter().find(|row| row["stage"] == "retrain-uniform").unwrap();
+    assert_eq!(
+        (&uniform["n"], &uniform["points"], &uniform["figures"]["loss"]["n"]),
+        (&1.into(), &2.into(), &1.into())
+    );
+    // Means over both ratios and all seeds, and an interval over seeds.
+    let over_all: Value = serde_json::from_str(&table(&[
+        "--format",
+        "json",
+        "--group-by",
+        "seed",
+        "--set",
+        "init.width=2",
+        "--baseline",
+        "retrain-uniform",
+    ]))
+    .unwrap();
+    assert!(
+        over_all["rows"][0]["against_baseline"]["interval"].is_null(),
+        "one seed is one sample: {over_all}"
+    );
     // A value of a swept key as the baseline.
     let by_value: Value =
         serde_json::from_str(&table(&["--format", "json", "--baseline", "flops_ratio=0.6"])).unwrap();
     assert_eq!(by_value["rows"][0]["against_baseline"]["n"], 3);
+    // Every spelling of the number is the same value.
+    let spelt: Value =
+        serde_json::from_str(&table(&["--format", "json", "--baseline", "flops_ratio=6e-1"])).unwrap();
+    assert_eq!(spelt["rows"], by_value["rows"]);
+    the_figure_agrees(here, rows);
+    the_best_is_found(here, rows);
     // Every other format has every row.
     let csv = table(&["--format", "csv", "--metric", "accuracy"]);
     assert!(
@@ -175,7 +211,8 @@ fn a_table_s_figures_are_those_of_the_records() {
         "{csv}"
     );
     assert_eq!(csv.lines().count(), 5);
-    assert_eq!(table(&["--format", "markdown"]).lines().count(), 6);
+    let markdown = table(&["--format", "markdown"]);
+    assert_eq!(markdown.lines().filter(|line| line.starts_with('|')).count(), 6, "{markdown}");
     let latex = table(&["--format", "latex"]);
     assert!(
         latex.contains("flops\\_ratio") && latex.contains("\\%") && latex.contains("\\toprule"),
@@ -184,7 +221,9 @@ fn a_table_s_figures_are_those_of_the_records() {
     // What is not there is said.
     for (wrong, words) in [
         (["--baseline", "nothing"], "no evaluated network comes from the stage `nothing`"),
-        (["--baseline", "seed=9"], "no network was evaluated at `seed=9`"),
+        (["--baseline", "seed=9"], "evaluated are 1, 2, 3"),
+        (["--baseline", "retrain-un"], "threshold-search.flops_ratio=0.3"),
+        (["--sort", "speed"], "the figures are accuracy, loss"),
         (["--group-by", "epochs"], "`epochs` is not swept"),
         (["--metric", "speed"], "the figures are accuracy, loss"),
     ] {
@@ -192,6 +231,84 @@ fn a_table_s_figures_are_those_of_the_records() {
             runner(here, "c", &[&["table", "p.toml"], &OVER[..], &wrong[..]].concat()).output().unwrap();
         assert!(!output.status.success() && flat(&text(&output).1).contains(words), "{}", text(&output).1);
     }
+}
+
+/// The Pareto figure has the table's means over the table's networks.
+fn the_figure_agrees(here: &Path, rows: &[Value]) {
+    succeeds(here, "c", &with(&["plot", "p.toml", "pareto", "--format", "csv", "--to", "figures"], &OVER));
+    let file = std::fs::read_dir(here.join("figures")).unwrap().next().unwrap().unwrap().path();
+    let mut reader = csv::Reader::from_path(file).unwrap();
+    let head = reader.headers().unwrap().clone();
+    let at = |name: &str| head.iter().position(|column| column == name).unwrap();
+    let drawn: Vec<[f64; 4]> = reader
+        .records()
+        .map(|record| {
+            let record = record.unwrap();
+            ["n", "accuracy_mean", "accuracy_sd", "flops_ratio_mean"]
+                .map(|name| record[at(name)].parse().unwrap_or(0.0))
+        })
+        .collect();
+    // One point of the figure for the network that the ratio does not change, and one row for each ratio in the table.
+    assert_eq!(drawn.len(), 3, "{drawn:?}");
+    for row in rows {
+        let figure = |key: &str, of: &str| row["figures"][key][of].as_f64().unwrap_or(0.0);
+        let own = [
+            number(&row["n"]),
+            figure("accuracy", "mean"),
+            figure("accuracy", "sd"),
+            figure("flops_ratio", "mean"),
+        ];
+        let near = |other: &[f64; 4]| own.iter().zip(other).all(|(a, b)| (a - b).abs() < 1e-12);
+        assert!(drawn.iter().any(near), "{own:?} is not in {drawn:?}");
+    }
+}
+
+/// `best`, `--best`, `--sort`, `runs` and `log` tell the same results.
+fn the_best_is_found(here: &Path, rows: &[Value]) {
+    let best = json(here, &with(&["best", "p.toml", "--json"], &OVER));
+    let accuracy = number(&best["figures"]["accuracy"]);
+    let path = here.join(best["path"].as_str().unwrap());
+    assert!(
+        path.is_file() && path.display().to_string().contains(best["object"].as_str().unwrap()),
+        "{best}"
+    );
+    assert!(number(&rows[0]["figures"]["accuracy"]["mean"]) <= accuracy);
+    let runs = json(here, &["runs", "--json"]);
+    assert_eq!(number(&runs.as_object().unwrap().values().next().unwrap()["best_accuracy"]), accuracy);
+    assert!(stdout(here, "c", &["runs"]).contains(&format!("best {:.2}%", 100.0 * accuracy)));
+    assert!(stdout(here, "c", &["runs", "last"]).contains("accuracy "));
+    let words = stdout(here, "c", &with(&["best", "p.toml"], &OVER));
+    assert!(words.contains("runner show p.toml retrain") && words.contains("cp c/objects/"), "{words}");
+    // The command that it names works.
+    let stage = words.lines().find_map(|line| line.trim().strip_prefix("runner show p.toml ")).unwrap();
+    let stage = stage.split(' ').next().unwrap();
+    let shown = stdout(here, "c", &with(&["show", "p.toml", stage], &OVER));
+    assert!(shown.contains(&best["object"].as_str().unwrap()[..12]), "{shown}");
+    // Rows by a figure.
+    let sorted = json(here, &with(&["table", "p.toml", "--format", "json", "--sort", "loss"], &OVER));
+    let losses: Vec<f64> = sorted["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| number(&row["figures"]["loss"]["mean"]))
+        .collect();
+    assert!(losses.len() == 4 && losses.is_sorted(), "{losses:?}");
+    let one = json(here, &with(&["table", "p.toml", "--format", "json", "--sort", "loss", "--best"], &OVER));
+    assert_eq!(one["rows"].as_array().unwrap().as_slice(), &sorted["rows"].as_array().unwrap()[..1]);
+    // A log of one point, however its numbers are spelt.
+    let log = stdout(here, "c", &with(&["log", "p.toml", "retrain@flops_ratio=3e-1,seed=2"], &OVER));
+    assert!(log.contains("epoch") && !log.contains("retrain  ("), "{log}");
+    let wrong = runner(here, "c", &with(&["log", "p.toml", "retrain@seed=9"], &OVER)).output().unwrap();
+    assert!(flat(&text(&wrong).1).contains("seed = 1, 2, 3"), "{}", text(&wrong).1);
+}
+
+#[test]
+fn a_pipeline_without_a_name_is_called_by_its_file() {
+    let folder = study();
+    let unnamed: String =
+        both().lines().filter(|line| !line.starts_with("name")).map(|line| format!("{line}\n")).collect();
+    std::fs::write(folder.path().join("my study.toml"), unnamed).unwrap();
+    assert!(stdout(folder.path(), "c", &["plan", "my study.toml"]).starts_with("my study: "));
 }
 
 #[test]
@@ -503,5 +620,105 @@ fn the_commands_have_a_help_with_examples() {
         let help = String::from_utf8(output.stdout).unwrap();
         assert!(help.contains("Examples:\n  runner "), "{help}");
         insta::with_settings!({omit_expression => true}, { insta::assert_snapshot!(format!("help_{command}"), help) });
+    }
+}
+
+/// Every number of a value in place of which another stands.
+fn with_numbers(value: &mut Value, by: &Value) {
+    match value {
+        Value::Number(_) => *value = by.clone(),
+        Value::Array(items) => items.iter_mut().for_each(|item| with_numbers(item, by)),
+        Value::Object(table) => table.values_mut().for_each(|item| with_numbers(item, by)),
+        _ => {}
+    }
+}
+
+/// Whatever a record or a log says (they may come from anybody, by a bundle or a shared cache), its readers neither panic nor
+/// need memory or time for what it claims.
+#[test]
+fn hostile_records_and_logs_are_read_without_a_panic() {
+    let folder = study();
+    let here = folder.path();
+    succeeds(here, "c", &["run", "p.toml", "--quiet"]);
+    let store = runner::store::Store::open(&here.join("c")).unwrap();
+    let kept: Vec<_> = binary::files(&here.join("c"), "records")
+        .iter()
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_string_lossy().parse().unwrap();
+            match store.lookup(&name).unwrap() {
+                runner::store::Lookup::Present(record) => record,
+                other => panic!("{other:?}"),
+            }
+        })
+        .collect();
+    let logs: Vec<_> = binary::files(&here.join("c"), "logs")
+        .into_iter()
+        .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
+        .collect();
+    let commands: [&[&str]; 12] = [
+        &[
+            "table",
+            "p.toml",
+            "--metric",
+            "latency_1_ms",
+            "--metric",
+            "accuracy",
+            "--baseline",
+            "retrain-uniform",
+        ],
+        &["table", "p.toml", "--format", "csv"],
+        &["best", "p.toml"],
+        &["report", "p.toml", "--to", "r.html"],
+        &["plot", "p.toml", "--to", "f"],
+        &["show", "p.toml", "eval"],
+        &["show", "p.toml", "gate-train"],
+        &["compare", "p.toml", "retrain", "retrain-uniform"],
+        &["watch", "p.toml", "--once"],
+        &["status", "p.toml"],
+        &["runs", "last"],
+        &["log", "p.toml", "--tensorboard", "tb"],
+    ];
+    for hostile in [
+        "18446744073709551615",
+        "10000000",
+        "-1",
+        "1e308",
+        "-1e308",
+        "5e-324",
+        "0",
+        "null",
+        "\"\u{1b}[2J\"",
+        "[]",
+    ] {
+        let by: Value = serde_json::from_str(&hostile.replace('\u{1b}', "\\u001b")).unwrap();
+        for record in &kept {
+            let mut record = record.clone();
+            with_numbers(&mut record.metrics, &by);
+            record.provenance.seconds = by.as_f64().unwrap_or(f64::MAX);
+            store.commit(&record).unwrap();
+        }
+        for (path, log) in &logs {
+            let lines = log.lines().map(|line| {
+                let mut event: Value = serde_json::from_str(line).unwrap();
+                with_numbers(&mut event, &by);
+                format!("{event}\n")
+            });
+            std::fs::write(path, lines.collect::<String>()).unwrap();
+        }
+        for command in commands {
+            let began = Instant::now();
+            let output = runner(here, "c", command).output().unwrap();
+            let (out, error) = text(&output);
+            assert!(
+                output.status.code().is_some_and(|code| code < 100) && !error.contains("panicked"),
+                "{hostile}: {command:?}: {:?} {out}{error}",
+                output.status
+            );
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "{hostile}: {command:?} took {:?}",
+                began.elapsed()
+            );
+        }
     }
 }

@@ -198,7 +198,7 @@ fn a_state_is_what_was_saved_or_it_is_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.load_partial(&WORK).unwrap(), Partial::Absent);
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 3 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 3, of: None };
     store.save_partial(&WORK, &history, b"first").unwrap();
     store.save_partial(&WORK, &history, b"second").unwrap();
     let whole = Partial::Whole { history, state: b"second".to_vec() };

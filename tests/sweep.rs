@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use binary::{SMALL, files, folder_with, objects, runner, stdout, text};
 use runner::pipeline;
-use runner::plan::Graph;
+use runner::plan::{DataIdentities, Graph};
 use runner::stages;
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ fn points(sweep: &str, set: &[&str], over: &[&str]) -> String {
     let loaded = pipeline::parse("p.toml", &text, &owned(set), stages::catalog());
     match loaded.and_then(|pipeline| pipeline.points(&owned(over))) {
         Ok(points) => {
-            let graph = Graph::new(&points).unwrap();
+            let graph = Graph::new(&points, &mut DataIdentities::new(None)).unwrap();
             let short = |name: String| name.replace("threshold-search.flops_", "");
             graph.points.iter().map(|point| short(point.name()) + "\n").collect()
         }
@@ -181,7 +181,7 @@ fn a_point_keeps_its_name_and_its_work_when_axes_move_or_are_added() {
     let work = |sweep: &str| {
         let loaded =
             pipeline::parse("p.toml", &format!("{sweep}\n{STAGES}"), &[], stages::catalog()).unwrap();
-        let graph = Graph::new(&loaded.points(&[]).unwrap()).unwrap();
+        let graph = Graph::new(&loaded.points(&[]).unwrap(), &mut DataIdentities::new(None)).unwrap();
         graph.nodes.iter().map(|node| node.definition).collect::<std::collections::BTreeSet<_>>()
     };
     let before = work("seed = 1\nsweep.matrix.threshold-search.flops_ratio = [0.3, 0.5]");
@@ -398,7 +398,7 @@ fn a_killed_sweep_and_an_interrupted_one_end_with_the_same_results() {
             let mut error = String::new();
             std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut error).unwrap();
             assert_eq!(child.wait().unwrap().code(), Some(130), "{error}");
-            assert!(error.contains("the same command goes on from there"), "{error}");
+            assert!(error.contains("to go on: runner run p.toml"), "{error}");
         }
         assert!(runner(folder.path(), &cache, &jobs).status().unwrap().success());
         assert!(objects(folder.path(), &cache) == whole, "{cache} after {length:?}");
@@ -432,7 +432,7 @@ fn a_run_is_kept_with_its_command_its_points_and_its_work() {
     assert_eq!(kept["file"], std::fs::read_to_string(folder.path().join("p.toml")).unwrap());
     let stages = kept["stages"].as_array().unwrap();
     let of = |state: &str| stages.iter().filter(|stage| stage["state"] == state).count();
-    assert_eq!((of("ran"), of("open")), (4, 16), "{kept}");
+    assert_eq!((of("ran"), of("left")), (4, 16), "{kept}");
     assert!(
         stages.iter().filter(|stage| stage["state"] == "ran").all(|stage| stage["fingerprint"].is_string())
     );
@@ -502,7 +502,7 @@ fn stages_of(text: &str, over: &[&str]) -> String {
         let names: Vec<&str> = point.stages.iter().map(|(name, _)| name.as_str()).collect();
         format!("{}: {}\n", point.name(), names.join(" "))
     };
-    Graph::new(&points).unwrap().points.iter().map(line).collect()
+    Graph::new(&points, &mut DataIdentities::new(None)).unwrap().points.iter().map(line).collect()
 }
 
 #[test]
@@ -581,7 +581,8 @@ fn a_plan_can_be_made_before_the_data_is_there_and_a_run_says_what_is_missing() 
 #[test]
 fn an_input_that_is_set_may_point_down_the_file_and_a_cycle_is_told() {
     let with = |set: &str| pipeline::parse("p.toml", RULES, &[set.to_owned()], stages::catalog());
-    let graph = Graph::new(&with("uniform.inputs.network=retrain").unwrap().points(&[]).unwrap()).unwrap();
+    let points = with("uniform.inputs.network=retrain").unwrap().points(&[]).unwrap();
+    let graph = Graph::new(&points, &mut DataIdentities::new(None)).unwrap();
     let (place, uniform) = graph.iter().find(|(_, node)| node.name == "uniform").unwrap();
     let giver = uniform.inputs.iter().map(|edge| edge.from).next().unwrap();
     assert!(graph.node(giver).name == "retrain" && giver < place);

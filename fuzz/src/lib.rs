@@ -15,7 +15,7 @@ use runner::data::{DataParams, DataSetName, load};
 use runner::fingerprint::Fingerprint;
 use runner::network::Checkpoint;
 use runner::pipeline;
-use runner::plan::Graph;
+use runner::plan::{DataIdentities, Graph};
 use runner::prune::{Channels, Scores};
 use runner::report::Artifact;
 use runner::stages;
@@ -109,7 +109,7 @@ fn points(read: &pipeline::Pipeline, over: &[String]) -> bool {
         Ok(mut points) => {
             assert!(!points.is_empty());
             points.truncate(POINTS);
-            Graph::new(&points).is_ok_and(|graph| !graph.nodes.is_empty())
+            Graph::new(&points, &mut DataIdentities::new(None)).is_ok_and(|graph| !graph.nodes.is_empty())
         }
         Err(error) => refused(&error),
     }

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use miette::{Result, miette};
 
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
+use super::points;
 use super::style::{BAD, FAINT, GOOD, STAGE, STALE, paint};
 use crate::engine::{Event, Stamped};
 use crate::fingerprint::Fingerprint;
-use crate::plan::{Node, NodeId, Plan, named};
-use crate::report::format::{bytes, percent, seconds, when};
+use crate::plan::{Node, NodeId, Plan};
+use crate::report::format::{bytes, percent, plural, seconds, when};
 use crate::report::key_figure;
 use crate::report::tail::Tail;
-use crate::report::tensorboard::{folder, write_log};
+use crate::report::tensorboard::{figures_of, folder, write_log};
 use crate::store::Store;
 use crate::train::EpochRecord;
 use crate::written::check_folder;
@@ -27,6 +28,7 @@ use crate::written::check_folder;
   runner log pipelines/quickstart.toml retrain
   runner log pipelines/quickstart.toml retrain --follow       while it runs
   runner log pipelines/quickstart.toml gate-train --json      one event a line (docs/events.md)
+  runner log study.toml retrain@flops_ratio=0.3,seed=1        one point of a sweep
   runner log pipelines/quickstart.toml --tensorboard tb       all stages, for TensorBoard
 
 The newest run stands last. What is shown is the log of the stage as it is now in the file; if that has not run
@@ -34,7 +36,7 @@ yet, the log of its last run, and the first line says so.")]
 pub struct LogArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,
-    /// The stage
+    /// The stage; of a sweep `STAGE@KEY=VALUE,...` is the stage at this point
     #[arg(value_name = "STAGE", required_unless_present = "tensorboard")]
     stage: Option<String>,
     #[command(flatten)]
@@ -58,18 +60,16 @@ pub fn run(args: &LogArgs) -> Result<()> {
     let mut opened = Opened::new(&args.pipeline, &args.cache)?;
     let plan = opened.plan(&SelectionArgs::default())?;
     let nodes: Vec<NodeId> = match &args.stage {
-        Some(stage) => {
-            named(&opened.graph, "the command line", std::slice::from_ref(stage))?.into_iter().collect()
-        }
+        Some(stage) => points::nodes(&opened.graph, stage)?.into_iter().collect(),
         None => opened.graph.iter().map(|(id, _)| id).collect(),
     };
     if let Some(root) = &args.tensorboard {
         return tensorboard(&opened, &plan, &nodes, root);
     }
-    let stage = args.stage.as_deref().unwrap_or_default();
+    let stage = points::split(args.stage.as_deref().unwrap_or_default()).0;
     if args.follow && nodes.len() > 1 {
         return Err(miette!(
-            help = "choose one of them with `--set` instead of `--over`",
+            help = format!("choose one of them: `{stage}@KEY=VALUE,...`; {}", points::swept(&opened.graph)),
             "`{}` is {} different pieces of work over the points of the sweep, and only one can be followed",
             stage,
             nodes.len()
@@ -108,7 +108,7 @@ fn work(
     args: &LogArgs,
 ) -> Result<Option<Fingerprint>> {
     if let Some(now) = now {
-        if args.follow || !opened.store.read_log(&now)?.is_empty() {
+        if args.follow || Tail::default().next(&opened.store, &now)?.is_some() {
             return Ok(Some(now));
         }
     } else if args.follow {
@@ -123,7 +123,7 @@ fn work(
     for usage in &node.uses {
         let point = opened.graph.points[usage.point].name();
         let Some(last) = opened.store.recall(&opened.identity, &point, &usage.stage)? else { continue };
-        if !opened.store.read_log(&last.fingerprint)?.is_empty() {
+        if Tail::default().next(&opened.store, &last.fingerprint)?.is_some() {
             if !args.json {
                 let words = format!(
                     "{} has not run as it is now; this is the log of its last run ({})",
@@ -142,18 +142,28 @@ fn work(
 fn tensorboard(opened: &Opened, plan: &Plan, nodes: &[NodeId], root: &Path) -> Result<()> {
     check_folder(root, &opened.inputs())?;
     let mut written = 0;
+    let mut failed = Vec::new();
     for id in nodes {
         let Some(work) = plan.entry(*id).fingerprint else { continue };
-        let log = Tail::default().lines(&opened.store, &work)?;
-        let log: Vec<Stamped> = log.into_iter().filter_map(|line| line.event).collect();
+        let log = figures_of(&opened.store, &work)?;
         let folder = folder(root, &opened.graph.common(*id), &opened.graph.node(*id).name, &work.to_string());
-        let wrote = write_log(&folder, &log)
-            .into_diagnostic()
-            .wrap_err_with(|| format!("{} cannot be written", folder.display()))?;
-        if wrote {
-            written += 1;
-            say!("{}", folder.display());
+        match write_log(&folder, &log) {
+            Ok(true) => {
+                written += 1;
+                say!("{}", folder.display());
+            }
+            Ok(false) => {}
+            Err(error) => failed.push(format!("{} cannot be written: {error}", folder.display())),
         }
+    }
+    if let Some(first) = failed.first() {
+        let others = failed.len() - 1;
+        let help = if others > 0 {
+            format!("{} failed as well", plural(others, "more folder"))
+        } else {
+            String::new()
+        };
+        return Err(miette!(help = help, "{first}"));
     }
     if written == 0 {
         return Err(miette!(
@@ -210,20 +220,23 @@ impl Show<'_> {
 
     /// Shows the whole lines that are new, and says whether there were some.
     fn new_events(&mut self) -> Result<bool> {
-        let new = self.tail.lines(self.store, &self.work)?;
-        for line in &new {
-            if self.json {
-                say!("{}", line.text);
-            }
-            match &line.event {
-                Some(event) => {
-                    let lines = self.writer.lines(event);
-                    self.print(&lines);
+        let mut any = false;
+        while let Some(new) = self.tail.next(self.store, &self.work)? {
+            any = true;
+            for line in &new {
+                if self.json {
+                    say!("{}", line.text);
                 }
-                None => self.print(&[paint(FAINT, "  a line that this version cannot read")]),
+                match &line.event {
+                    Some(event) => {
+                        let lines = self.writer.lines(event);
+                        self.print(&lines);
+                    }
+                    None => self.print(&[paint(FAINT, "  a line that this version cannot read")]),
+                }
             }
         }
-        Ok(!new.is_empty())
+        Ok(any)
     }
 
     fn flush(&mut self) {
@@ -330,9 +343,16 @@ impl Writer {
                 let words = format!("  given to the shared cache: {} in {}", bytes(*size), seconds(*took));
                 lines.push(paint(FAINT, words));
             }
+            Event::StageWarned { message, .. } => {
+                lines.push(format!("  {} {message}", paint(STALE, "warning:")));
+            }
             Event::Warning { message } => lines.push(format!("  {} {message}", paint(STALE, "warning:"))),
             Event::StageRetried { left, pause, .. } => {
-                let words = format!("tried again after {}, {left} more times at most", seconds(*pause));
+                let words = format!(
+                    "tried again after {}, {} at most",
+                    seconds(*pause),
+                    plural(*left as usize, "more time")
+                );
                 lines.push(format!("  {}", paint(STALE, words)));
             }
             Event::StageCached { .. } | Event::StageWaiting { .. } | Event::Progress { .. } => {}

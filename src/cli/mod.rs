@@ -7,6 +7,7 @@
 mod output;
 
 mod args;
+mod best;
 mod cache;
 mod compare;
 mod completions;
@@ -19,6 +20,7 @@ mod open;
 mod parse;
 mod plan;
 mod plot;
+mod points;
 mod progress;
 mod remote;
 mod repeat;
@@ -77,6 +79,8 @@ enum Command {
     Graph(graph::GraphArgs),
     /// Show results as a table, averaged over seeds
     Table(table::TableArgs),
+    /// Show the best network of a study, and how to get its checkpoint
+    Best(best::BestArgs),
     /// Compare two results, pipelines or runs
     Compare(compare::CompareArgs),
     /// Write a report: one HTML file with every figure, table and where they come from
@@ -111,16 +115,22 @@ enum Command {
 
 /// Parses the arguments, runs the command, prints its error.
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.next_if(|first| first == completions::ASKED).is_some() {
+        return completions::answer(arguments);
+    }
     output::install_error_hook();
+    output::agree_on_colours();
     let command = match parse::command_line() {
         Ok(line) => line.command,
         Err(code) => return code,
     };
     let result = match command {
         Command::Run(args) => run::run(&args),
-        Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Plan(args) => plan::run(&args),
         Command::Graph(args) => graph::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Best(args) => best::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Compare(args) => compare::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Plot(args) => plot::run(&args).map(|()| ExitCode::SUCCESS),

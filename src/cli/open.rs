@@ -81,9 +81,9 @@ impl Opened {
         let remote = loaded.remote.as_deref().map(RemoteUrl::parse).transpose();
         let remote = remote.map_err(|flaw| loaded.remote_error(flaw.message, flaw.help))?;
         let points = loaded.points(&source.changes.over)?;
-        let graph = Graph::new(&points)?;
         let store = Store::open(&cache.cache)?;
-        let data = DataIdentities::new(Some(store.data_memo()));
+        let mut data = DataIdentities::new(Some(store.data_memo()));
+        let graph = Graph::new(&points, &mut data)?;
         let (name, file) = (loaded.name.clone(), loaded.text().to_owned());
         let (identity, description) = (identity()?, loaded.description.clone());
         Ok(Self { name, description, identity, source, file, graph, store, remote, data })

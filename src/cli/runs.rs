@@ -12,10 +12,11 @@ use super::style::{BAD, Cell, FAINT, GOOD, STAGE, STALE, columns, paint};
 use super::sweep::quoted;
 use crate::engine::{Options, RunSummary};
 use crate::plan::Plan;
-use crate::report::format::{minute, plural, seconds};
+use crate::report::format::{minute, percent, plural, seconds};
+use crate::report::key_figure;
 use crate::shown::without_passwords;
 use crate::state::{RunState, StageState};
-use crate::store::{MANIFEST, Request, RunLock, RunRecord, RunStage, Store, StoreError};
+use crate::store::{Lookup, MANIFEST, Record, Request, RunLock, RunRecord, RunStage, Store, StoreError};
 
 /// List the runs of a cache, or show one: command, machine, points, work
 #[derive(Debug, Args)]
@@ -54,7 +55,11 @@ pub fn run(args: &RunsArgs) -> Result<()> {
         let shown = chosen.map_or(runs.as_slice(), |at| &runs[at..=at]);
         let shown: serde_json::Map<String, serde_json::Value> = shown
             .iter()
-            .map(|(id, run)| Ok((id.clone(), serde_json::to_value(run).into_diagnostic()?)))
+            .map(|(id, run)| {
+                let mut shown = serde_json::to_value(run).into_diagnostic()?;
+                shown["best_accuracy"] = best_accuracy(&store, run)?.into();
+                Ok((id.clone(), shown))
+            })
             .collect::<Result<_>>()?;
         say!("{}", serde_json::to_string_pretty(&shown).into_diagnostic()?);
     } else if let Some(at) = chosen {
@@ -63,10 +68,12 @@ pub fn run(args: &RunsArgs) -> Result<()> {
         if args.bibtex {
             say_all!("{}", bibtex(id, run, &hash));
         } else {
-            say_all!("{}", one(id, run, &hash));
+            let found = found(&store, run)?;
+            say_all!("{}", one(id, run, &hash, &found));
         }
     } else {
-        say_all!("{}", columns(&runs.iter().map(|(id, run)| row(id, run)).collect::<Vec<_>>()));
+        let rows = runs.iter().map(|(id, run)| Ok(row(id, run, best_accuracy(&store, run)?)));
+        say_all!("{}", columns(&rows.collect::<Result<Vec<_>>>()?));
     }
     Ok(())
 }
@@ -131,12 +138,44 @@ pub fn style(state: RunState) -> anstyle::Style {
     }
 }
 
-fn row(id: &str, run: &RunRecord) -> Vec<Cell> {
+/// What the stages of a run found, in a few words each, as far as the cache still has their results.
+fn found(store: &Store, run: &RunRecord) -> Result<Vec<String>> {
+    let figure = |stage: &RunStage| match record(store, stage)? {
+        Some(record) => Ok(key_figure(&record.metrics)),
+        None => Ok(String::new()),
+    };
+    run.stages.iter().map(figure).collect()
+}
+
+fn record(store: &Store, stage: &RunStage) -> Result<Option<Record>, StoreError> {
+    let Some(fingerprint) = stage.fingerprint.filter(|_| stage.state.has_result()) else { return Ok(None) };
+    match store.lookup(&fingerprint)? {
+        Lookup::Present(record) => Ok(Some(record)),
+        Lookup::Absent | Lookup::Damaged | Lookup::OutputMissing { .. } => Ok(None),
+    }
+}
+
+/// The best test accuracy among the networks that a run evaluated; `None` where it evaluated none, or the results are gone.
+fn best_accuracy(store: &Store, run: &RunRecord) -> Result<Option<f64>> {
+    let mut best: Option<f64> = None;
+    // An evaluation has no outputs: the records of other stages need not be read.
+    for stage in run.stages.iter().filter(|stage| stage.outputs.is_empty()) {
+        let Some(record) = record(store, stage)? else { continue };
+        let networks = record.metrics["networks"].as_object();
+        let found = networks.into_iter().flat_map(|networks| networks.values());
+        let found = found.filter_map(|network| network["accuracy"].as_f64());
+        best = found.chain(best).max_by(f64::total_cmp);
+    }
+    Ok(best)
+}
+
+fn row(id: &str, run: &RunRecord, best: Option<f64>) -> Vec<Cell> {
     vec![
         Cell::left(id).style(STAGE),
         Cell::left(minute(run.started)),
         status(run),
         Cell::left(plural(run.points.len(), "point")),
+        Cell::right(best.map_or_else(|| "-".to_owned(), |best| format!("best {}", percent(best)))),
         Cell::left(command(run)).style(FAINT),
     ]
 }
@@ -149,7 +188,7 @@ pub fn version(run: &RunRecord) -> String {
     }
 }
 
-fn one(id: &str, run: &RunRecord, hash: &str) -> String {
+fn one(id: &str, run: &RunRecord, hash: &str, found: &[String]) -> String {
     let took = run.finished.and_then(|finished| (finished - run.started).total(jiff::Unit::Second).ok());
     // A clock that was set back says nothing of how long it took.
     let took = took.filter(|took| *took >= 0.0);
@@ -164,7 +203,7 @@ fn one(id: &str, run: &RunRecord, hash: &str) -> String {
     ];
     facts.extend(took.map(|took| fact("took", Cell::left(seconds(took)))));
     facts.push(fact("hash", Cell::left(hash)));
-    let work = |stage: &RunStage| {
+    let work = |(stage, found): (&RunStage, &String)| {
         let points = match stage.points.as_slice() {
             [point] => run.points.get(*point).cloned().unwrap_or_default(),
             all if all.len() == run.points.len() => "all points".to_owned(),
@@ -176,9 +215,10 @@ fn one(id: &str, run: &RunRecord, hash: &str) -> String {
             Cell::left(stage.state.word()),
             Cell::left(fingerprint).style(FAINT),
             Cell::left(points).style(FAINT),
+            Cell::left(found),
         ]
     };
-    let work: Vec<Vec<Cell>> = run.stages.iter().map(work).collect();
+    let work: Vec<Vec<Cell>> = run.stages.iter().zip(found).map(work).collect();
     format!("{}\n{}\n{}", paint(STAGE, id), columns(&facts), columns(&work))
 }
 

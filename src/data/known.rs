@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::error::DataError;
+use super::files::{self, Half};
 use super::params::DataParams;
-use super::set::{DataError, files, find};
-use crate::fingerprint::Fingerprint;
+use super::survey::HalfSurvey;
 
 /// A file that was changed less than this before we look may be changed again without its time of change
 /// moving on: file systems count time in steps, of up to two seconds.
@@ -23,7 +24,8 @@ pub struct KnownHashes {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
     stamp: String,
-    hash: Fingerprint,
+    #[serde(flatten)]
+    survey: HalfSurvey,
 }
 
 impl KnownHashes {
@@ -44,16 +46,17 @@ impl KnownHashes {
         self.files.is_empty()
     }
 
-    /// The hash of files that are still what they were.
-    pub(super) fn get(&self, identity: &Identity) -> Option<Fingerprint> {
+    /// What is known of files that are still what they were.
+    pub(super) fn get(&self, identity: &Identity) -> Option<&HalfSurvey> {
         let known = self.files.get(&identity.paths).filter(|known| known.stamp == identity.stamp);
-        known.map(|known| known.hash)
+        // Earlier versions kept the hash of all files alone.
+        known.map(|known| &known.survey).filter(|survey| !survey.files.is_empty())
     }
 
-    /// Remembers the hash of files, unless a later change of theirs could go unseen.
-    pub(super) fn insert(&mut self, identity: Identity, hash: Fingerprint) {
+    /// Remembers what files hold, unless a later change of theirs could go unseen.
+    pub(super) fn insert(&mut self, identity: Identity, survey: HalfSurvey) {
         if identity.is_settled {
-            self.files.insert(identity.paths, Known { stamp: identity.stamp, hash });
+            self.files.insert(identity.paths, Known { stamp: identity.stamp, survey });
         }
     }
 }
@@ -68,9 +71,10 @@ pub(super) struct Identity {
 
 impl Identity {
     /// Of one half of a data set.
-    pub(super) fn of(params: &DataParams, half: usize) -> Result<Self, DataError> {
+    pub(super) fn of(params: &DataParams, half: Half) -> Result<Self, DataError> {
+        let names = files::names(params.set, half);
         let found: Vec<PathBuf> =
-            files(params.set)[half].iter().map(|name| find(params, name)).collect::<Result<_, _>>()?;
+            names.iter().map(|name| files::find(params, name)).collect::<Result<_, _>>()?;
         let now = SystemTime::now();
         let (mut paths, mut stamps, mut is_settled) = (Vec::new(), Vec::new(), true);
         for path in &found {
@@ -106,15 +110,22 @@ fn inode(_found: &std::fs::Metadata) -> String {
 mod tests {
     use std::fs::{self, File};
 
-    use super::super::hash::content_hash;
+    use super::super::files::all_names;
     use super::super::params::DataSetName;
+    use super::super::survey::survey;
     use super::*;
+    use crate::fingerprint::Fingerprint;
 
-    /// A data set whose files hold `content` and were changed `age` ago.
-    fn data(folder: &Path, content: &[u8], age: Duration) -> DataParams {
-        for name in files(DataSetName::Cifar100).concat() {
+    /// A file of one image whose bytes are all `value`.
+    fn content(value: u8) -> Vec<u8> {
+        vec![value; 3074]
+    }
+
+    /// A data set whose files hold one image of this value and were changed `age` ago.
+    fn data(folder: &Path, value: u8, age: Duration) -> DataParams {
+        for name in all_names(DataSetName::Cifar100) {
             let path = folder.join(name);
-            fs::write(&path, content).unwrap();
+            fs::write(&path, content(value)).unwrap();
             File::options().write(true).open(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
         }
         DataParams { set: DataSetName::Cifar100, dir: Some(folder.to_owned()), ..DataParams::default() }
@@ -125,40 +136,40 @@ mod tests {
     #[test]
     fn an_unchanged_file_is_not_read_again_and_a_changed_one_is() {
         let folder = tempfile::tempdir().unwrap();
-        let params = data(folder.path(), b"first", LONG_AGO);
+        let params = data(folder.path(), 1, LONG_AGO);
         let mut known = KnownHashes::default();
-        let first = content_hash(&params, &KnownHashes::default(), &mut known).unwrap();
+        let first = survey(&params, &KnownHashes::default(), &mut known).unwrap();
         // A wrong hash in the memo shows whether it is asked.
         let wrong = Fingerprint::from_bytes([7; 32]);
-        known.files.values_mut().for_each(|known| known.hash = wrong);
+        known.files.values_mut().for_each(|known| known.survey.hash = wrong);
         let mut learnt = KnownHashes::default();
-        assert_eq!(content_hash(&params, &known, &mut learnt).unwrap().train, wrong);
+        assert_eq!(survey(&params, &known, &mut learnt).unwrap().train.hash, wrong);
         assert!(learnt.is_empty());
-        data(folder.path(), b"other", LONG_AGO / 2);
-        let changed = content_hash(&params, &known, &mut learnt).unwrap();
-        assert_ne!(changed.train, wrong);
+        data(folder.path(), 2, LONG_AGO / 2);
+        let changed = survey(&params, &known, &mut learnt).unwrap();
+        assert_ne!(changed.train.hash, wrong);
         assert_ne!(changed, first);
     }
 
     #[test]
     fn a_file_that_was_changed_a_moment_ago_is_not_remembered() {
         let folder = tempfile::tempdir().unwrap();
-        let params = data(folder.path(), b"first", Duration::ZERO);
+        let params = data(folder.path(), 1, Duration::ZERO);
         let mut learnt = KnownHashes::default();
-        content_hash(&params, &KnownHashes::default(), &mut learnt).unwrap();
+        survey(&params, &KnownHashes::default(), &mut learnt).unwrap();
         assert!(learnt.is_empty());
     }
 
     #[test]
     fn a_file_from_the_future_is_not_remembered() {
         let folder = tempfile::tempdir().unwrap();
-        let params = data(folder.path(), b"first", Duration::ZERO);
-        for name in files(DataSetName::Cifar100).concat() {
+        let params = data(folder.path(), 1, Duration::ZERO);
+        for name in all_names(DataSetName::Cifar100) {
             let file = File::options().write(true).open(folder.path().join(name)).unwrap();
             file.set_modified(SystemTime::now() + LONG_AGO).unwrap();
         }
         let mut learnt = KnownHashes::default();
-        content_hash(&params, &KnownHashes::default(), &mut learnt).unwrap();
+        survey(&params, &KnownHashes::default(), &mut learnt).unwrap();
         assert!(learnt.is_empty());
     }
 
@@ -166,16 +177,16 @@ mod tests {
     #[test]
     fn a_file_that_was_changed_and_given_its_old_time_again_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
-        let params = data(folder.path(), b"first", LONG_AGO);
+        let params = data(folder.path(), 1, LONG_AGO);
         let mut known = KnownHashes::default();
-        let first = content_hash(&params, &KnownHashes::default(), &mut known).unwrap();
-        for name in files(DataSetName::Cifar100).concat() {
+        let first = survey(&params, &KnownHashes::default(), &mut known).unwrap();
+        for name in all_names(DataSetName::Cifar100) {
             let path = folder.path().join(name);
             let before = path.metadata().unwrap().modified().unwrap();
-            fs::write(&path, b"other").unwrap();
+            fs::write(&path, content(2)).unwrap();
             File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
         }
-        let now = content_hash(&params, &known, &mut KnownHashes::default()).unwrap();
+        let now = survey(&params, &known, &mut KnownHashes::default()).unwrap();
         assert_ne!(now, first);
     }
 
@@ -184,14 +195,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut all = KnownHashes::default();
         for round in 0..5 {
-            let params = data(folder.path(), &[round; 9], LONG_AGO - Duration::from_secs(round.into()));
+            let params = data(folder.path(), round, LONG_AGO - Duration::from_secs(round.into()));
             let mut learnt = KnownHashes::default();
-            content_hash(&params, &KnownHashes::default(), &mut learnt).unwrap();
+            survey(&params, &KnownHashes::default(), &mut learnt).unwrap();
             all.merge(&learnt, 100);
         }
         assert_eq!(all.files.len(), 2);
         for number in 0..200 {
-            let known = Known { stamp: String::new(), hash: Fingerprint::from_bytes([0; 32]) };
+            let hash = Fingerprint::from_bytes([0; 32]);
+            let survey = HalfSurvey { hash, files: vec![hash], classes: vec![1] };
+            let known = Known { stamp: String::new(), survey };
             let one = KnownHashes { files: BTreeMap::from([(number.to_string(), known)]) };
             all.merge(&one, 100);
             assert!(all.files.contains_key(&number.to_string()));

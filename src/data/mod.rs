@@ -6,17 +6,27 @@
 
 mod batches;
 mod cifar;
+mod error;
 pub mod fetch;
+mod files;
 mod gzip;
-mod hash;
 mod idx;
 mod known;
+mod misplaced;
 mod params;
+mod read;
+mod resize;
 mod set;
+mod split;
+mod survey;
 
 pub use batches::{Augment, Batch, Batches, Order};
-pub use hash::{DataHash, content_hash};
+pub use error::DataError;
+pub use files::Half;
+pub(crate) use files::paths;
 pub use known::KnownHashes;
 pub use params::{DataParams, DataSetName, ImageShape, ImproperData, Normalise};
-pub(crate) use set::paths;
-pub use set::{DataError, DataSet, Images, Split, load};
+pub use read::ReadFile;
+pub use set::{DataSet, Images, Loaded, load, load_hashed};
+pub use split::{Split, SplitSizes};
+pub use survey::{HalfSurvey, Survey, survey};

@@ -6,10 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::content_hash;
-use crate::fingerprint::{ContentHash, Encoder};
 
 /// The known data sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DataSetName {
     /// 5,000 + 1,000 images of Fashion-MNIST that ship with runner.
@@ -58,11 +57,13 @@ impl DataSetName {
     }
 }
 
-impl ContentHash for DataSetName {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        self.name().content_hash(encoder);
-    }
-}
+content_hash!(enum DataSetName {
+    FashionMnistMini => "fashion-mnist-mini",
+    FashionMnist => "fashion-mnist",
+    Mnist => "mnist",
+    Cifar10 => "cifar10",
+    Cifar100 => "cifar100",
+});
 
 /// The shape of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,9 +91,10 @@ pub struct Normalise {
 pub struct DataParams {
     /// The data set.
     pub set: DataSetName,
-    /// The folder with its files; by default `data/<set>`, or `$RUNNER_DATA/<set>`. Not hashed: the files' content is.
+    /// The folder with its files; by default `data/<set>`, or `$RUNNER_DATA/<set>`. `~/` is the home folder. Not hashed: the
+    /// files' content is.
     pub dir: Option<PathBuf>,
-    /// Pads images with zeros to this many pixels a side.
+    /// The pixels a side that a network sees. Larger than the files' images: padded with zeros; smaller: averaged over areas.
     #[schemars(range(min = 16, max = 512))]
     pub size: Option<usize>,
     /// The share of the training images that is held out for validation, the same of every class.
@@ -149,18 +151,10 @@ impl DataParams {
             Err(ImproperData { key: key.to_owned(), message, help: help.to_owned() })
         };
         let native = self.native();
-        if let Some(size) = self.size {
-            if size < native.height {
-                return wrong(
-                    "size",
-                    format!("images of {}x{} cannot be padded to {size}", native.height, native.width),
-                    "take a size at least as large, or leave it out",
-                );
-            }
-        }
         for (key, values) in [("mean", &self.mean), ("std", &self.std)] {
             if let Some(values) = values {
-                if values.len() != native.channels || (key == "std" && values.iter().any(|v| *v <= 0.0)) {
+                let is_wrong = |value: &f64| !value.is_finite() || (key == "std" && *value <= 0.0);
+                if values.len() != native.channels || values.iter().any(is_wrong) {
                     return wrong(
                         key,
                         format!(
@@ -184,11 +178,16 @@ impl DataParams {
 
     /// Bytes of all its images in memory, the test images with them. Reads no file.
     pub fn bytes(&self) -> u64 {
-        let [train, test] = super::fetch::published(self.set).images;
-        let limit = |all: usize, limit: Option<usize>| limit.map_or(all, |limit| limit.min(all)) as u64;
         let shape = self.shape();
         let image = (shape.channels * shape.height * shape.width) as u64;
-        image * (limit(train, self.limit_train) + limit(test, self.limit_test))
+        image * self.images().iter().sum::<u64>()
+    }
+
+    /// How many training and test images there are, within the limits. Reads no file.
+    pub fn images(&self) -> [u64; 2] {
+        let [train, test] = super::fetch::published(self.set).images;
+        let limit = |all: usize, limit: Option<usize>| limit.map_or(all, |limit| limit.min(all)) as u64;
+        [limit(train, self.limit_train), limit(test, self.limit_test)]
     }
 
     /// The number of classes. Reads no file.
@@ -209,7 +208,7 @@ impl DataParams {
                 .filter(|root| !root.is_empty())
                 .map_or_else(|| PathBuf::from("data"), PathBuf::from)
         };
-        self.dir.clone().unwrap_or_else(|| root().join(self.set.name()))
+        home(self.dir.clone().unwrap_or_else(|| root().join(self.set.name())))
     }
 
     /// The command that fetches the set to where its files are looked for.
@@ -231,6 +230,42 @@ impl DataParams {
             ImageShape { channels: 3, height: 32, width: 32 }
         } else {
             ImageShape { channels: 1, height: 28, width: 28 }
+        }
+    }
+}
+
+/// A path with `~` for the home folder at its beginning, as shells read it.
+fn home(path: PathBuf) -> PathBuf {
+    let home = || std::env::var_os("HOME").filter(|home| !home.is_empty());
+    match path.strip_prefix("~").map(|rest| (rest, home())) {
+        Ok((rest, Some(home))) => PathBuf::from(home).join(rest),
+        _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tilde_is_the_home_folder_and_only_at_the_beginning() {
+        let of = |dir: &str| DataParams { dir: Some(dir.into()), ..DataParams::default() }.folder();
+        let own = PathBuf::from(std::env::var_os("HOME").unwrap());
+        assert_eq!(of("~/data/own"), own.join("data/own"));
+        assert_eq!(of("~"), own);
+        assert_eq!(of("a/~/b"), PathBuf::from("a/~/b"));
+        assert_eq!(of("~other/b"), PathBuf::from("~other/b"));
+    }
+
+    #[test]
+    fn figures_that_are_no_numbers_are_refused() {
+        for wrong in [f64::NAN, f64::INFINITY, -f64::INFINITY] {
+            for params in [
+                DataParams { mean: Some(vec![wrong]), ..DataParams::default() },
+                DataParams { std: Some(vec![wrong]), ..DataParams::default() },
+            ] {
+                assert!(params.check().is_err());
+            }
         }
     }
 }

@@ -7,7 +7,8 @@ use kuva::prelude::{LegendEntry, LinePlot, Plot, ReferenceLine, ScatterPlot};
 use super::chart::{Axes, Range, chart};
 use super::panel::Panel;
 use super::theme::{BAND, FAINT, line, mark, series};
-use crate::report::figures::{Pareto, ParetoPoint, UNPRUNED, label};
+use crate::report::UNPRUNED;
+use crate::report::figures::{Pareto, ParetoPoint, label};
 use crate::report::format::percent;
 
 /// Draws the figure.

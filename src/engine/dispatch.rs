@@ -26,9 +26,9 @@ use super::host::{News, chain};
 use super::memory;
 use super::work::{Ended, Halt, Step, Task};
 use crate::fingerprint::Fingerprint;
-use crate::plan::{Assessment, DataIdentities, Node, NodeId, Plan, Reason, Verdict, images};
+use crate::plan::{Assessment, DataIdentities, Node, NodeId, Plan, Reason, Verdict};
 use crate::state::{RunState, StageState};
-use crate::store::{LastRun, Lookup, ObjectHash, Record, StoreError};
+use crate::store::{Lookup, ObjectHash, Record, StoreError};
 
 /// What is believed of a node's result.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -263,7 +263,8 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
                 return Ok(Next::End(StageState::Cached));
             }
         }
-        Ok(Next::Work(Box::new(Task { id, assessment, reasons, forced })))
+        let warnings = plan.entry(id).warnings.clone();
+        Ok(Next::Work(Box::new(Task { id, assessment, reasons, forced, warnings })))
     }
 
     fn failed_input(&self, node: &Node) -> Option<NodeId> {
@@ -408,20 +409,7 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
     fn remember(&mut self, id: NodeId, assessment: &Assessment) {
         let graph = self.run.graph;
         let node = graph.node(id);
-        let inputs = assessment
-            .inputs
-            .iter()
-            .map(|(role, artifacts)| (role.clone(), artifacts.iter().map(|(_, object)| *object).collect()));
-        let last = LastRun {
-            fingerprint: assessment.fingerprint,
-            kind: node.stage.kind.name.to_owned(),
-            version: node.stage.kind.version,
-            parameters: node.stage.parameters.clone(),
-            seed: node.seed,
-            data: assessment.data.map(|data| data.to_string()),
-            images: assessment.data.map(|_| images(&graph.data[node.data])).unwrap_or_default(),
-            inputs: inputs.collect(),
-        };
+        let last = assessment.last_run(graph, node);
         for usage in &node.uses {
             let point = graph.points[usage.point].name();
             let kept = self.run.store.remember(&self.run.options.pipeline, &point, &usage.stage, &last);

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::stages::Warning;
 use crate::state::RunState;
 use crate::train::{EpochRecord, Measured, Progress};
 
@@ -183,6 +184,16 @@ pub enum Event {
         /// Its name.
         stage: String,
     },
+    /// A stage does what it was asked for, and that is probably not what is meant.
+    StageWarned {
+        /// Its name.
+        stage: String,
+        /// The warning in words.
+        message: String,
+        /// The warning with its numbers.
+        #[serde(flatten)]
+        warning: Warning,
+    },
     /// Something is amiss, and the run goes on.
     Warning {
         /// What.
@@ -228,6 +239,7 @@ impl Event {
             | Self::StageFailed { stage, .. }
             | Self::StageRetried { stage, .. }
             | Self::StageSkipped { stage, .. }
+            | Self::StageWarned { stage, .. }
             | Self::StageInterrupted { stage } => Some(stage),
             Self::RunStarted { .. }
             | Self::PointFinished { .. }

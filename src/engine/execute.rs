@@ -2,7 +2,7 @@
 //!
 //! The `dispatch` module decides what runs next; `work` does it. They share [`Run`] and a channel of news.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -16,9 +16,12 @@ use super::host::News;
 use super::images::Images;
 use super::shared::Shared;
 use super::signals::StopFlag;
+use super::work::share;
 use crate::plan::{DataIdentities, Graph, NodeId, Plan};
+use crate::stages::eval::machines as machines_of;
 use crate::state::{RunState, StageState};
 use crate::store::{Record, Store};
+use crate::train::Machine;
 
 /// A place to compute.
 #[derive(Debug, Clone)]
@@ -176,6 +179,9 @@ pub fn execute(
         dispatcher.run(&heard);
         let mut summary = dispatcher.summary();
         summary.elapsed = started.elapsed();
+        if let Some(message) = foreign_times(graph, &summary, options) {
+            dispatcher.tell(Event::Warning { message });
+        }
         dispatcher.tell(Event::RunFinished {
             status: summary.status,
             ran: summary.count(StageState::Ran),
@@ -188,4 +194,33 @@ pub fn execute(
         });
         summary
     })
+}
+
+/// Results that hold the times of another machine, or of another number of threads, and were not measured in this run.
+fn foreign_times(graph: &Graph, summary: &RunSummary, options: &Options) -> Option<String> {
+    let here: Vec<Machine> = options.places.iter().map(|place| Machine::here(&place.device)).collect();
+    let shares: BTreeSet<usize> =
+        (0..options.jobs).map(|slot| share(options.threads, options.jobs, slot)).collect();
+    let is_foreign = |machine: &Machine| {
+        let is_this = |own: &Machine| Machine { threads: machine.threads, ..own.clone() } == *machine;
+        !shares.contains(&machine.threads) || !here.iter().any(is_this)
+    };
+    let mut machines: BTreeSet<Machine> = BTreeSet::new();
+    let mut stages: BTreeSet<&str> = BTreeSet::new();
+    for id in [StageState::Cached, StageState::Downloaded].into_iter().flat_map(|state| summary.those(state))
+    {
+        let Some(record) = &summary.records[id.0] else { continue };
+        for machine in machines_of(&record.metrics).into_iter().filter(is_foreign) {
+            machines.insert(machine);
+            stages.insert(&graph.node(id).name);
+        }
+    }
+    let stages: Vec<&str> = stages.into_iter().collect();
+    let first = stages.first()?;
+    let machines: Vec<String> = machines.iter().map(ToString::to_string).collect();
+    Some(format!(
+        "the latency of {} was measured on {}, and not by this run: `--force {first}` measures it here",
+        stages.join(", "),
+        machines.join("; ")
+    ))
 }

@@ -13,7 +13,7 @@ use super::signals::StopFlag;
 use super::work::Ended;
 use crate::fingerprint::Fingerprint;
 use crate::plan::NodeId;
-use crate::store::{History, Partial, StageLock, Store, StoreError};
+use crate::store::{History, Partial, SavedFor, StageLock, Store, StoreError};
 use crate::train::{EpochRecord, Host, HostError, Measured, Progress};
 
 /// How often those who look from another process are told at most.
@@ -111,6 +111,7 @@ pub struct StageHost<'a> {
     lock: &'a StageLock,
     fingerprint: Fingerprint,
     stage: String,
+    of: SavedFor,
     /// The runs before this one that led to the state it goes on from.
     before: Option<History>,
     started: Timestamp,
@@ -120,22 +121,23 @@ pub struct StageHost<'a> {
 }
 
 impl<'a> StageHost<'a> {
-    /// A host for the stage `stage`, which does the work `fingerprint` under its lock.
+    /// A host for the stage `stage`, which does the work `of` under its lock.
     pub fn new(
         store: &'a Store,
         teller: &'a Teller<'a>,
         limits: Limits<'a>,
         lock: &'a StageLock,
-        fingerprint: Fingerprint,
         stage: &str,
+        of: SavedFor,
     ) -> Self {
         Self {
             store,
             teller,
             limits,
             lock,
-            fingerprint,
+            fingerprint: of.work.fingerprint,
             stage: stage.to_owned(),
+            of,
             before: None,
             started: Timestamp::now(),
             clock: Instant::now(),
@@ -161,6 +163,7 @@ impl<'a> StageHost<'a> {
             started: before.map_or(self.started, |before| before.started),
             seconds: before.map_or(0.0, |before| before.seconds) + self.seconds(),
             sessions: before.map_or(0, |before| before.sessions) + 1,
+            of: Some(Box::new(self.of.clone())),
         }
     }
 

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::DataParams;
 use crate::network::NetworkSpec;
-use crate::plan::{Graph, NodeId};
-use crate::stages::DataUse;
+use crate::plan::{Graph, Node, NodeId};
 use crate::store::Record;
 
 /// The program itself, its threads' stacks and what its allocator holds back.
@@ -14,8 +13,8 @@ pub const PROGRAM: u64 = 16 << 20;
 /// What all stages of a run share: the program, and each data set that one of them reads.
 pub fn shared(graph: &Graph) -> u64 {
     let read = |index: &usize| {
-        let reads = |data_use| !matches!(data_use, DataUse::None | DataUse::Shape);
-        graph.nodes.iter().any(|node| node.data == *index && reads(node.stage.stage.data_use()))
+        let reads = |node: &Node| node.stage.stage.data_use().reads().is_some();
+        graph.nodes.iter().any(|node| node.data == *index && reads(node))
     };
     let sets = (0..graph.data.len()).filter(read).map(|index| graph.data[index].bytes());
     PROGRAM + sets.sum::<u64>()

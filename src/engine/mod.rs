@@ -22,7 +22,6 @@ pub use device::{DeviceChoice, DeviceError, OpenDevice};
 pub use event::{Event, Reporter, Stamped};
 pub use execute::{Failure, Options, Place, RunSummary, execute};
 pub use host::chain;
-pub use images::Images;
 pub use shared::{Shared, Sharing};
 pub use signals::{StopFlag, StopReason};
 

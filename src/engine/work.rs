@@ -15,11 +15,12 @@ use super::EngineError;
 use super::event::Event;
 use super::execute::{Place, Run};
 use super::host::{Limits, News, StageHost, Teller, chain};
+use super::images::Bound;
 use super::provenance::Origin;
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, Node, NodeId};
-use crate::stages::{Artifact, Inputs, Job, Outcome, Output, StageError};
-use crate::store::{Lookup, ObjectHash, OutputEntry, Record, StageLock, StoreError};
+use crate::stages::{Artifact, Inputs, Job, Outcome, Output, StageError, Warning, warning};
+use crate::store::{Lookup, ObjectHash, OutputEntry, Record, SavedFor, StageLock, StoreError};
 use crate::train::TrainError;
 
 /// The stack of a computing thread: as large as that of a program's first thread.
@@ -37,6 +38,8 @@ pub(super) struct Task {
     pub assessment: Assessment,
     pub reasons: Vec<String>,
     pub forced: bool,
+    /// What the plan warns of.
+    pub warnings: Vec<Warning>,
 }
 
 /// What became of a task.
@@ -224,6 +227,7 @@ impl<'a> Executor<'a> {
                 resumed: store.has_partial(fingerprint),
             },
         );
+        task.warnings.iter().for_each(|warning| warn(name, fingerprint, warning, teller));
         self.compute(node, task, inputs, teller, &lock)
     }
 
@@ -283,15 +287,16 @@ impl<'a> Executor<'a> {
         let (assessment, store) = (&task.assessment, self.run.store);
         let fingerprint = assessment.fingerprint;
         let limits = self.limits(node);
-        let mut host = StageHost::new(store, teller, limits, lock, fingerprint, &node.name);
-        let outcome = match self.run_stage(node, inputs.clone(), &mut host) {
+        let mut host =
+            StageHost::new(store, teller, limits, lock, &node.name, self.saved_for(node, assessment));
+        let outcome = match self.run_stage(node, task, inputs.clone(), &mut host) {
             // A state that is whole, and yet not one that this stage can go on from.
             Err(StageError::Train(TrainError::State(why))) if host.begin_anew(&format!("({why})"))? => {
-                self.run_stage(node, inputs, &mut host)
+                self.run_stage(node, task, inputs, &mut host)
             }
             outcome => outcome,
         };
-        let output = match outcome {
+        let mut output = match outcome {
             Ok(Outcome::Done(output)) => output,
             Ok(Outcome::Interrupted) if limits.is_over() => {
                 teller.log(&fingerprint, Event::StageInterrupted { stage: node.name.clone() });
@@ -308,6 +313,15 @@ impl<'a> Executor<'a> {
                 return Err(failed(node, &fingerprint, teller, error).into());
             }
         };
+        for warning in &output.warnings {
+            if !task.warnings.contains(warning) {
+                warn(&node.name, &fingerprint, warning, teller);
+            }
+        }
+        if let (false, Some(metrics)) = (output.warnings.is_empty(), output.metrics.as_object_mut()) {
+            let warnings = serde_json::to_value(&output.warnings).unwrap_or_default();
+            metrics.insert(warning::METRIC.to_owned(), warnings);
+        }
         let outputs = self.put(node, &output)?;
         let record = Record::new(
             fingerprint,
@@ -337,15 +351,25 @@ impl<'a> Executor<'a> {
         Ok(Step::Ran(Box::new(record)))
     }
 
+    fn saved_for(&self, node: &Node, assessment: &Assessment) -> SavedFor {
+        let mut stages: Vec<String> = node.uses.iter().map(|usage| usage.stage.clone()).collect();
+        stages.sort();
+        stages.dedup();
+        let work = assessment.last_run(self.run.graph, node);
+        SavedFor { pipeline: self.run.options.pipeline.clone(), stages, work }
+    }
+
     fn run_stage(
         &self,
         node: &Node,
+        task: &Task,
         inputs: Inputs,
         host: &mut StageHost<'_>,
     ) -> Result<Outcome, StageError> {
+        let content = task.assessment.content.clone().zip(node.stage.stage.data_use().reads());
         let mut job = Job {
             inputs,
-            data: &self.run.images[node.data],
+            data: &Bound::new(&self.run.images[node.data], content),
             seed: node.seed.unwrap_or_default(),
             device: self.place.device.clone(),
             host,
@@ -366,6 +390,12 @@ impl<'a> Executor<'a> {
     }
 }
 
+/// Tells and logs a warning about a stage.
+fn warn(stage: &str, fingerprint: &Fingerprint, warning: &Warning, teller: &Teller<'_>) {
+    let (stage, message) = (stage.to_owned(), warning.to_string());
+    teller.log(fingerprint, Event::StageWarned { stage, message, warning: warning.clone() });
+}
+
 /// Tells and logs that a stage failed.
 fn failed(node: &Node, fingerprint: &Fingerprint, teller: &Teller<'_>, error: EngineError) -> EngineError {
     let message = match &error {
@@ -377,7 +407,7 @@ fn failed(node: &Node, fingerprint: &Fingerprint, teller: &Teller<'_>, error: En
 }
 
 /// The CPU threads of a slot: as equal shares as there can be, and never none.
-fn share(threads: usize, jobs: usize, slot: usize) -> usize {
+pub(super) fn share(threads: usize, jobs: usize, slot: usize) -> usize {
     let jobs = jobs.max(1);
     (threads / jobs + usize::from(slot < threads % jobs)).max(1)
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::content_hash;
+
 /// Multiply-accumulates of convolutions and the linear layer, for one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Macs(pub u64);
@@ -60,11 +62,7 @@ impl std::fmt::Display for Arch {
     }
 }
 
-impl crate::fingerprint::ContentHash for Arch {
-    fn content_hash(&self, encoder: &mut crate::fingerprint::Encoder) {
-        self.to_string().content_hash(encoder);
-    }
-}
+content_hash!(enum Arch { Vgg11 => "vgg11", Vgg13 => "vgg13", Vgg16 => "vgg16", Vgg19 => "vgg19" });
 
 /// One convolution as it stands in the network.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cpu::Cpu;
 use super::cpu::vectors::Vectors;
-use crate::fingerprint::{ContentHash, Encoder};
+use crate::content_hash;
 
 /// How convolutions are computed on the CPU. On other devices it makes no difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -20,11 +20,7 @@ pub enum Algorithm {
     Fast,
 }
 
-impl ContentHash for Algorithm {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        (*self == Self::Fast).content_hash(encoder);
-    }
-}
+content_hash!(enum Algorithm { Exact => legacy Flag(false), Fast => legacy Flag(true) });
 
 /// Where operations are computed. Clones share their memory.
 #[derive(Debug, Clone)]

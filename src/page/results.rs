@@ -6,17 +6,17 @@ use super::{Report, table as sheet};
 use crate::plan::Graph;
 use crate::report::figures::label;
 use crate::report::format::{plural, seconds};
-use crate::report::{Baseline, Grouping, Mean, Metric, Row, Sharing, observations, rows, written};
+use crate::report::{
+    Baseline, Grouping, Mean, Metric, Row, Sharing, merged_rows, observations, uncertainty, written,
+};
 use crate::store::Record;
 
-const SHOWN: [(Metric, &str); 8] = [
+const SHOWN: [(Metric, &str); 6] = [
     (Metric::Accuracy, "accuracy"),
     (Metric::FlopsRatio, "FLOPs kept"),
     (Metric::FlopsWanted, "wanted"),
     (Metric::Parameters, "parameters"),
     (Metric::Bytes, "size"),
-    (Metric::Latency1, "ms at 1"),
-    (Metric::Latency64, "ms at 64"),
     (Metric::Seconds, "time"),
 ];
 
@@ -27,43 +27,13 @@ fn averaged(graph: &Graph, records: &[Option<Record>], baseline: Option<&Baselin
     // Of the networks of a training the best is the result; others are shown where there is no best one.
     let best = found.iter().any(|one| one.output == "best");
     let outputs = if best { vec!["best".to_owned()] } else { vec![] };
-    merged(graph, rows(&found, &Grouping { over, outputs, baseline: baseline.cloned() }))
-}
-
-/// A network that does not depend on a swept key is one row, not one for each value; unless it is compared with others
-/// that do.
-fn merged(graph: &Graph, rows: Vec<Row>) -> Vec<Row> {
-    let reduced: Vec<Row> = rows
-        .iter()
-        .map(|row| {
-            let own =
-                graph.points.iter().find(|point| row.label.iter().all(|term| point.label.contains(term)));
-            let common = own.and_then(|point| point.node(&row.stage)).map(|id| graph.common_label(id));
-            let mut row = row.clone();
-            row.label.retain(|term| common.as_ref().is_none_or(|common| common.contains(term)));
-            row
-        })
-        .collect();
-    let mut merged: Vec<Row> = Vec::new();
-    for (row, short) in rows.into_iter().zip(&reduced) {
-        let same = |other: &Row| {
-            (&other.stage, &other.output, &other.label) == (&short.stage, &short.output, &short.label)
-        };
-        let one = reduced.iter().filter(|other| same(other)).all(|other| other == short);
-        let row = if one { short.clone() } else { row };
-        if !merged.contains(&row) {
-            merged.push(row);
-        }
-    }
-    merged
+    merged_rows(graph, &found, &Grouping { over, outputs, baseline: baseline.cloned() })
 }
 
 /// The table and how it is read.
 fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
     let compared = rows.iter().any(|row| row.against_baseline.is_some());
-    let several = label::several(rows.iter().map(|row| (row.stage.as_str(), &row.label)));
-    let named = |row: &Row| label::method(&row.stage, several, &row.label);
-    let labelled = rows.iter().any(|row| !named(row).1.is_empty());
+    let labelled = rows.iter().any(|row| !row.places.is_empty());
     let metrics: Vec<(Metric, &str)> = SHOWN
         .into_iter()
         .filter(|(metric, _)| rows.iter().any(|row| row.means.contains_key(metric)))
@@ -78,10 +48,9 @@ fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
         }
     }
     let row = |row: &Row| {
-        let (method, places) = named(row);
-        let mut cells = vec![method];
-        cells.extend(labelled.then(|| label::words(&places)));
-        cells.push(row.n().to_string());
+        let mut cells = vec![row.name.clone()];
+        cells.extend(labelled.then(|| label::words(&row.places)));
+        cells.push(row.n.to_string());
         for (metric, _) in &metrics {
             cells.push(row.means.get(metric).map_or("–".to_owned(), |mean| cell(*metric, *mean)));
             if *metric == Metric::Accuracy && compared {
@@ -92,7 +61,8 @@ fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
     };
     html! {
         p.caption {
-            "Test figures of each trained network; mean ± sample standard deviation where there are several seeds (n). "
+            "Test figures of each trained network. "
+            @for sentence in uncertainty(rows, report.baseline.as_ref()) { (sentence) ". " }
             "Time is that of all stages that led to a network. "
             @if shared >= 1.0 { "Sharing equal stages between points saved " (seconds(shared)) "." }
         }
@@ -106,7 +76,8 @@ fn difference(row: &Row) -> String {
         let interval = found
             .interval
             .map_or(String::new(), |(low, high)| format!(" [{}, {}]", points(low), points(high)));
-        format!("{}{interval}", points(found.mean))
+        let mark = if found.is_significant() { "*" } else { "" };
+        format!("{}{interval}{mark}", points(found.mean))
     })
 }
 

@@ -4,7 +4,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::catalog::{InputRole, KindSchema};
-use super::check::{Checker, nearest};
+use super::check::Checker;
+use super::suggest::{meant, nearest};
 
 /// A reference to outputs of another stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,22 +50,92 @@ pub fn role<'a>(
     found
 }
 
-/// What `"stage"` or `"stage.output"` refers to; `None` where that is a mistake, here or in the stage itself.
+/// What `"stage"` or `"stage.output"` refers to, or a list of these where the role takes several; `None` where that is a
+/// mistake, here or in the stage itself.
 pub fn read(
     input: &InputRole,
     value: &Spanned<DeValue<'_>>,
     givers: &dyn Givers,
     checker: &mut Checker,
 ) -> Option<InputRef> {
-    let DeValue::String(text) = value.get_ref() else {
-        let words = format!("`inputs.{}` must be a string, found {}", input.role, checker.written(value));
+    match value.get_ref() {
+        DeValue::Array(items) if input.many => list(input, value, items, givers, checker),
+        DeValue::String(_) => one(input, value, givers, checker),
+        _ => {
+            let (what, help) = if input.many {
+                (
+                    "a string or a list of strings",
+                    "write \"stage\", \"stage.output\" or [\"stage.a\", \"stage.b\"]",
+                )
+            } else {
+                ("a string", "write \"stage\" or \"stage.output\"")
+            };
+            let words = format!("`inputs.{}` must be {what}, found {}", input.role, checker.written(value));
+            checker.mistake(value.span(), words, help);
+            None
+        }
+    }
+}
+
+/// Several outputs of one stage, each once, in the order in which they are written.
+fn list(
+    input: &InputRole,
+    value: &Spanned<DeValue<'_>>,
+    items: &[Spanned<DeValue<'_>>],
+    givers: &dyn Givers,
+    checker: &mut Checker,
+) -> Option<InputRef> {
+    let mut all: Option<InputRef> = None;
+    for item in items {
+        let found = match item.get_ref() {
+            DeValue::String(_) => one(input, item, givers, checker)?,
+            _ => {
+                let words = format!("`inputs.{}` lists {}", input.role, checker.written(item));
+                checker.mistake(item.span(), words, "write \"stage\" or \"stage.output\"");
+                return None;
+            }
+        };
+        let known = all.get_or_insert_with(|| InputRef { stage: found.stage.clone(), outputs: Vec::new() });
+        if known.stage != found.stage {
+            let words = format!(
+                "`inputs.{}` lists outputs of several stages, `{}` and `{}`",
+                input.role, known.stage, found.stage
+            );
+            checker.mistake(
+                item.span(),
+                words,
+                "list outputs of one stage; write a stage like this one for each other",
+            );
+            return None;
+        }
+        for output in found.outputs {
+            if !known.outputs.contains(&output) {
+                known.outputs.push(output);
+            }
+        }
+    }
+    if all.is_none() {
+        let words = format!("`inputs.{}` is an empty list", input.role);
         checker.mistake(value.span(), words, "write \"stage\" or \"stage.output\"");
-        return None;
-    };
+    }
+    all
+}
+
+/// What `"stage"` or `"stage.output"` refers to.
+fn one(
+    input: &InputRole,
+    value: &Spanned<DeValue<'_>>,
+    givers: &dyn Givers,
+    checker: &mut Checker,
+) -> Option<InputRef> {
+    let DeValue::String(text) = value.get_ref() else { return None };
     let (target, output) = text.split_once('.').map_or((text.as_ref(), None), |(s, o)| (s, Some(o)));
     let Some(giver) = givers.kind(target) else {
         if !givers.is_broken(target) {
-            let near = nearest(target, givers.names());
+            let names = givers.names();
+            let is_kind = |name: &&&str| givers.kind(name).is_some_and(|kind| kind.name == target);
+            let of_kind: Vec<String> = names.iter().filter(is_kind).map(|name| (*name).to_owned()).collect();
+            let near = if of_kind.is_empty() { nearest(target, names) } else { meant(of_kind) };
             checker.mistake(value.span(), format!("no stage is called `{target}`"), near);
         }
         return None;

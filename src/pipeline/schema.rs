@@ -61,7 +61,14 @@ fn stage(kind: &KindSchema) -> Value {
         .inputs
         .iter()
         .map(|input| {
-            let role = json!({"type": "string", "pattern": REFERENCE, "description": input.doc});
+            let mut role = json!({"type": "string", "pattern": REFERENCE, "description": input.doc});
+            if input.many {
+                let one = json!({"type": "string", "pattern": REFERENCE});
+                role = json!({
+                    "anyOf": [one, {"type": "array", "minItems": 1, "items": one}],
+                    "description": input.doc,
+                });
+            }
             (input.role.to_owned(), role)
         })
         .collect();

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::PlanError;
 use super::graph::{Graph, Node, NodeId};
 use super::identity::{DataIdentities, fingerprint};
-use super::reason::{Current, Reason, reasons};
-use crate::data::DataError;
+use super::reason::{Current, Reason, images, reasons};
+use super::saved;
+use crate::data::{DataError, HalfSurvey, SplitSizes};
 use crate::fingerprint::Fingerprint;
+use crate::stages::{Outlook, Warning, warning};
 use crate::state::StageState;
-use crate::store::{Lookup, ObjectHash, Record, Store};
+use crate::store::{LastRun, Lookup, ObjectHash, Record, Store};
 
 /// Which stages of the pipeline are meant.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +60,8 @@ pub struct Entry {
     pub fingerprint: Option<Fingerprint>,
     /// What happens to it.
     pub verdict: Verdict,
+    /// What it asks for and probably does not mean; and what was noticed when its result was made.
+    pub warnings: Vec<Warning>,
 }
 
 impl Entry {
@@ -103,6 +107,8 @@ pub struct Assessment {
     pub inputs: BTreeMap<String, Vec<(String, ObjectHash)>>,
     /// The identity of its images.
     pub data: Option<Fingerprint>,
+    /// The files that these are read from, as they were hashed for it.
+    pub content: Option<HalfSurvey>,
 }
 
 /// What a data set that is not there is.
@@ -151,13 +157,15 @@ pub fn assess_with(
             Err(PlanError::Data(DataError::Missing { data, .. })) if missing == MissingData::Reason => {
                 let (set, command) = (data.set.name().to_owned(), data.fetch_command());
                 let reasons = vec![Reason::DataMissing { set, command }];
-                Entry { fingerprint: None, verdict: Verdict::Run { reasons, resumes: false } }
+                let verdict = Verdict::Run { reasons, resumes: false };
+                Entry { fingerprint: None, verdict, warnings: warnings_of(graph, node, None) }
             }
             entry => entry?,
         };
         let left = !selected.contains(&id) && entry.runs();
         plan.entries.push(if left { Entry { verdict: Verdict::Left, ..entry } } else { entry });
     }
+    saved::tell_of_others(graph, store, pipeline, &mut plan);
     Ok(plan)
 }
 
@@ -170,7 +178,14 @@ fn entry(
     plan: &Plan,
     forced: bool,
 ) -> Result<Entry, PlanError> {
-    let data = data.of(&graph.data[node.data], node.stage.stage.data_use())?;
+    let params = &graph.data[node.data];
+    let data_use = node.stage.stage.data_use();
+    let images = match data_use.reads() {
+        Some(_) => Some(params.split_sizes(&data.survey(params)?.train.classes)),
+        None => None,
+    };
+    let mut warnings = warnings_of(graph, node, images);
+    let data = data.of(params, data_use)?;
     let inputs = objects(node, |giver| plan.entry(giver).record());
     let mut givers = BTreeMap::new();
     let mut found = if forced { vec![Reason::Forced] } else { Vec::new() };
@@ -190,8 +205,9 @@ fn entry(
     if let Some(fingerprint) = fingerprint {
         match store.lookup(&fingerprint)? {
             Lookup::Present(record) if !forced => {
+                warnings.extend(warning::recorded(&record.metrics));
                 let verdict = Verdict::Cached(Box::new(record));
-                return Ok(Entry { fingerprint: Some(fingerprint), verdict });
+                return Ok(Entry { fingerprint: Some(fingerprint), verdict, warnings });
             }
             Lookup::Present(record) => last = Some(record),
             Lookup::Absent => {}
@@ -199,7 +215,7 @@ fn entry(
             Lookup::Damaged => missing = Some(Reason::RecordDamaged),
         }
     }
-    let current = Current { node, images: &graph.data[node.data], data, inputs: &inputs, givers: &givers };
+    let current = Current { node, images: params, data, inputs: &inputs, givers: &givers };
     let more = why(graph, store, pipeline, &current, missing, &found)?;
     if more == [Reason::NeverRun] {
         // That its inputs are new as well is no further reason.
@@ -210,7 +226,17 @@ fn entry(
         Some(fingerprint) => store.goes_on(&fingerprint, last.as_ref())?,
         None => false,
     };
-    Ok(Entry { fingerprint, verdict: Verdict::Run { reasons: found, resumes } })
+    Ok(Entry { fingerprint, verdict: Verdict::Run { reasons: found, resumes }, warnings })
+}
+
+/// The warnings of a node before it runs; `images` are the sizes of its training images, where the files are here.
+fn warnings_of(graph: &Graph, node: &Node, images: Option<SplitSizes>) -> Vec<Warning> {
+    let structure = |role: &str| {
+        let edge = node.inputs.iter().find(|edge| edge.role == role)?;
+        graph.node(edge.from).structure.clone()
+    };
+    let outlook = Outlook { inputs: &structure, data: &graph.data[node.data], images };
+    warning::warnings(&*node.stage.stage, &outlook)
 }
 
 /// The reasons that the last run of the same stage tells.
@@ -264,13 +290,34 @@ impl Assessment {
         records: &[Option<Record>],
         data: &mut DataIdentities,
     ) -> Result<Option<Self>, PlanError> {
-        let data = data.of(&graph.data[node.data], node.stage.stage.data_use())?;
+        let (params, data_use) = (&graph.data[node.data], node.stage.stage.data_use());
+        let content = match data_use.reads() {
+            Some(half) => Some(data.survey(params)?.half(half).clone()),
+            None => None,
+        };
+        let data = data.of(params, data_use)?;
         let inputs = objects(node, |giver| records[giver.0].as_ref());
         if inputs.len() < node.inputs.len() {
             return Ok(None);
         }
         let fingerprint = fingerprint(node, data, &inputs);
-        Ok(Some(Self { fingerprint, inputs, data }))
+        Ok(Some(Self { fingerprint, inputs, data, content }))
+    }
+
+    /// The node as it is now, to be remembered: later plans compare themselves with it.
+    pub fn last_run(&self, graph: &Graph, node: &Node) -> LastRun {
+        let objects =
+            |artifacts: &[(String, ObjectHash)]| artifacts.iter().map(|(_, object)| *object).collect();
+        LastRun {
+            fingerprint: self.fingerprint,
+            kind: node.stage.kind.name.to_owned(),
+            version: node.stage.kind.version,
+            parameters: node.stage.parameters.clone(),
+            seed: node.seed,
+            data: self.data.map(|data| data.to_string()),
+            images: self.data.map(|_| images(&graph.data[node.data])).unwrap_or_default(),
+            inputs: self.inputs.iter().map(|(role, artifacts)| (role.clone(), objects(artifacts))).collect(),
+        }
     }
 }
 

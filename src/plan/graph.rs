@@ -1,10 +1,12 @@
 //! The points of a pipeline merged into one graph of work.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::PlanError;
+use super::identity::DataIdentities;
 use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
 use crate::network::NetworkSpec;
@@ -98,12 +100,20 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Merges points into a graph.
+    /// Merges points into a graph. Stages that read images are merged where `identities` knows the content of both their data
+    /// sets to be the same, in whatever folders; where files are missing, those of different folders stay apart.
     ///
     /// # Errors
     /// Parameters that contradict each other, shown at their place in the file.
-    pub fn new(points: &[Point]) -> Result<Self, PlanError> {
-        let mut builder = Builder::default();
+    pub fn new(points: &[Point], identities: &mut DataIdentities) -> Result<Self, PlanError> {
+        let mut builder = Builder {
+            graph: Self::default(),
+            known: HashMap::new(),
+            data: HashMap::new(),
+            parsed: HashMap::new(),
+            images: HashMap::new(),
+            identities,
+        };
         for point in points {
             builder.add(point)?;
         }
@@ -159,16 +169,29 @@ impl Graph {
     }
 }
 
-#[derive(Default)]
-struct Builder {
+struct Builder<'a> {
     graph: Graph,
     known: HashMap<Fingerprint, NodeId>,
     data: HashMap<String, usize>,
     /// Parsed stages by kind and written parameters: the points of a sweep repeat most of them.
     parsed: HashMap<(String, String), Arc<Configured>>,
+    /// The images that a stage with this use of a data set reads.
+    images: HashMap<(usize, DataUse), ImagesRead>,
+    identities: &'a mut DataIdentities,
 }
 
-impl Builder {
+/// Which images are read.
+#[derive(Clone)]
+enum ImagesRead {
+    /// None, or only their shape.
+    None,
+    /// Those with this identity.
+    Known(Fingerprint),
+    /// Whatever lies in this folder, whose files are missing or improper.
+    Unknown(PathBuf),
+}
+
+impl Builder<'_> {
     fn add(&mut self, point: &Point) -> Result<(), PlanError> {
         let pipeline = &point.pipeline;
         let data = self.data(pipeline)?;
@@ -265,12 +288,44 @@ impl Builder {
         Ok(id)
     }
 
-    fn definition(&self, stage: &Configured, inputs: &[Edge], seed: Option<u64>, data: usize) -> Fingerprint {
+    fn images(&mut self, data: usize, data_use: DataUse) -> ImagesRead {
+        if data_use.reads().is_none() {
+            return ImagesRead::None;
+        }
+        let (graph, identities) = (&self.graph, &mut *self.identities);
+        let look = || {
+            let params = &graph.data[data];
+            match identities.of(params, data_use) {
+                Ok(Some(identity)) => ImagesRead::Known(identity),
+                Ok(None) => ImagesRead::None,
+                // Whoever needs the images says what is wrong with them.
+                Err(_) => {
+                    let folder = params.folder();
+                    ImagesRead::Unknown(std::path::absolute(&folder).unwrap_or(folder))
+                }
+            }
+        };
+        self.images.entry((data, data_use)).or_insert_with(look).clone()
+    }
+
+    fn definition(
+        &mut self,
+        stage: &Configured,
+        inputs: &[Edge],
+        seed: Option<u64>,
+        data: usize,
+    ) -> Fingerprint {
         let mut encoder = Encoder::new("definition");
         stage.hash.content_hash(&mut encoder);
         seed.content_hash(&mut encoder);
+        let data_use = stage.stage.data_use();
+        match self.images(data, data_use) {
+            ImagesRead::None => {}
+            ImagesRead::Known(identity) => identity.content_hash(&mut encoder),
+            ImagesRead::Unknown(folder) => folder.to_string_lossy().as_ref().content_hash(&mut encoder),
+        }
         let params = &self.graph.data[data];
-        match stage.stage.data_use() {
+        match data_use {
             DataUse::None => {}
             DataUse::Shape => super::identity::shape(params).content_hash(&mut encoder),
             DataUse::Train | DataUse::Test => params.content_hash(&mut encoder),

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::graph::Node;
-use crate::data::{self, DataError, DataHash, DataParams, KnownHashes};
+use std::path::PathBuf;
+
+use crate::data::{self, DataError, DataParams, DataSetName, KnownHashes, Survey};
 use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
 use crate::stages::DataUse;
 use crate::store::{Memo, ObjectHash, StoreError};
@@ -17,14 +19,15 @@ pub struct DataIdentities {
     memo: Option<Memo>,
     known: KnownHashes,
     learnt: KnownHashes,
-    hashes: HashMap<String, DataHash>,
+    /// By what decides which files are read.
+    surveys: HashMap<(DataSetName, PathBuf), Survey>,
 }
 
 impl DataIdentities {
     /// Takes the hashes of unchanged files from `memo`, where one is given.
     pub fn new(memo: Option<Memo>) -> Self {
         let known = memo.as_ref().map(Memo::read).unwrap_or_default();
-        Self { memo, known, learnt: KnownHashes::default(), hashes: HashMap::new() }
+        Self { memo, known, learnt: KnownHashes::default(), surveys: HashMap::new() }
     }
 
     /// Remembers what was hashed anew.
@@ -48,13 +51,13 @@ impl DataIdentities {
             DataUse::None => return Ok(None),
             DataUse::Shape => return Ok(Some(shape(params))),
             DataUse::Train => {
-                self.hash(params)?.train.content_hash(&mut encoder);
+                self.survey(params)?.train.hash.content_hash(&mut encoder);
                 params.validation.content_hash(&mut encoder);
                 params.limit_train.content_hash(&mut encoder);
             }
             DataUse::TrainWhole => return self.of(&without_split(params), DataUse::Train),
             DataUse::Test => {
-                self.hash(params)?.test.content_hash(&mut encoder);
+                self.survey(params)?.test.hash.content_hash(&mut encoder);
                 params.limit_test.content_hash(&mut encoder);
             }
         }
@@ -65,14 +68,17 @@ impl DataIdentities {
         Ok(Some(encoder.finish()))
     }
 
-    fn hash(&mut self, params: &DataParams) -> Result<&DataHash, DataError> {
-        // The folder decides which files are read, so it belongs to the key, not to the hash.
-        let key = format!("{params:?}");
-        if !self.hashes.contains_key(&key) {
-            let hash = data::content_hash(params, &self.known, &mut self.learnt)?;
-            self.hashes.insert(key.clone(), hash);
+    /// What is known of a data set's files. They are looked at once, so this is what all fingerprints of a run are made from.
+    ///
+    /// # Errors
+    /// The files are missing, cannot be read, or are no proper files of the set.
+    pub fn survey(&mut self, params: &DataParams) -> Result<&Survey, DataError> {
+        let key = (params.set, params.folder());
+        if !self.surveys.contains_key(&key) {
+            let survey = data::survey(params, &self.known, &mut self.learnt)?;
+            self.surveys.insert(key.clone(), survey);
         }
-        Ok(&self.hashes[&key])
+        Ok(&self.surveys[&key])
     }
 }
 

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fingerprint::{ContentHash, Encoder};
+use crate::content_hash;
 
 /// Which of the channels of equal score are removed first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,13 +19,15 @@ pub enum Ties {
     Order,
 }
 
-impl ContentHash for Ties {
-    fn content_hash(&self, encoder: &mut Encoder) {
+content_hash!(enum Ties { Spread => "spread", Order => "order" });
+
+impl Ties {
+    /// As it is written in a pipeline.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Spread => "spread",
             Self::Order => "order",
         }
-        .content_hash(encoder);
     }
 }
 

@@ -86,12 +86,15 @@ pub fn origin(record: &Record) -> BTreeMap<String, String> {
     words
 }
 
+/// What of a measured time is no figure to compare: its quartiles, the number of passes, the machine.
+const OF_TIMES: [&str; 4] = ["low_ms", "high_ms", "passes", "machine"];
+
 /// The numbers of a record's metrics, with dots between nested keys. Lists are left out.
 pub fn metrics(metrics: &Value) -> BTreeMap<String, f64> {
     fn walk(prefix: &str, value: &Value, into: &mut BTreeMap<String, f64>) {
         match value {
             Value::Object(table) => {
-                for (key, value) in table {
+                for (key, value) in table.iter().filter(|(key, _)| !OF_TIMES.contains(&key.as_str())) {
                     let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
                     walk(&key, value, into);
                 }
@@ -217,7 +220,9 @@ mod tests {
 
     #[test]
     fn figures_and_words_stand_side_by_side() {
-        let a = metrics(&json!({"accuracy": 0.5, "latency_ms": {"1": 2.0}, "channels": [1, 2], "word": "x"}));
+        let a = metrics(
+            &json!({"accuracy": 0.5, "latency": {"1": {"median_ms": 2.0, "passes": 50}}, "channels": [1, 2], "word": "x"}),
+        );
         let b = metrics(&json!({"accuracy": 0.75, "loss": null}));
         let found = figures(&a, &b);
         assert_eq!(found.len(), 2);

@@ -51,6 +51,22 @@ fn epochs(metrics: &Value, epoch: u64, word: &str) -> String {
     text
 }
 
+/// The head of a metric's column.
+pub fn metric_title(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Accuracy => "accuracy",
+        Metric::Loss => "loss",
+        Metric::FlopsRatio => "FLOPs kept",
+        Metric::FlopsWanted => "FLOPs wanted",
+        Metric::Macs => "FLOPs",
+        Metric::Parameters => "parameters",
+        Metric::Bytes => "size",
+        Metric::Latency1 => "ms at 1",
+        Metric::Latency64 => "ms at 64",
+        Metric::Seconds => "train time",
+    }
+}
+
 /// A value of a metric in words.
 pub fn written(metric: Metric, value: f64) -> String {
     match metric {

@@ -86,6 +86,16 @@ pub fn number(value: f64) -> String {
     format!("{value:.3e}")
 }
 
+/// A number with all digits that mean something: 0.1 + 0.2 is `0.3`, and not `0.30000000000000004`. Fifteen digits are what
+/// every decimal number keeps on its way through a double.
+pub fn plain(value: f64) -> String {
+    if !value.is_finite() {
+        return value.to_string();
+    }
+    let short: f64 = format!("{value:.14e}").parse().unwrap_or(value);
+    short.to_string()
+}
+
 /// How many there are: `1 stage`, `6 stages`.
 pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
@@ -108,6 +118,16 @@ mod tests {
     fn numbers_have_a_few_digits_whatever_their_size() {
         let words = [0.0, 0.5, -0.01234, 1.0, 12.3456, 1200.0, 3.2e-5, 1e9, -0.02].map(number);
         assert_eq!(words, ["0", "0.5", "-0.0123", "1", "12.35", "1200", "3.200e-5", "1.000e9", "-0.02"]);
+    }
+
+    #[test]
+    fn sums_of_decimals_are_written_as_such() {
+        assert_eq!(plain(0.1 + 0.2), "0.3");
+        assert_eq!(
+            [0.1, 1e-7, 123_456.789, 0.0, 2.0, f64::NAN].map(plain),
+            ["0.1", "0.0000001", "123456.789", "0", "2", "NaN"]
+        );
+        assert_eq!(plain(1.0 / 3.0), "0.333333333333333");
     }
 
     #[test]

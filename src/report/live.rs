@@ -21,6 +21,8 @@ use crate::train::{EpochRecord, Progress};
 /// So many pieces of work that are ready are looked at each time, from the first on, where a run goes on; and as many others
 /// in turn.
 const LOOKED_AT: usize = 64;
+/// So many events of one log are taken in by one look.
+const MOST_NEWS: usize = 10_000;
 /// So many lines of news are kept.
 const NEWS: usize = 50;
 
@@ -269,8 +271,9 @@ impl<'a> Live<'a> {
     fn read_log(&mut self, id: NodeId) -> Result<Vec<News>, StoreError> {
         let Some(fingerprint) = self.seen[id.0].fingerprint else { return Ok(Vec::new()) };
         let seen = &mut self.seen[id.0];
-        let mut news = Vec::new();
-        for event in seen.tail.lines(self.store, &fingerprint)?.into_iter().filter_map(|line| line.event) {
+        let mut news = VecDeque::new();
+        let (mut tail, since) = (seen.tail, self.since);
+        tail.events(self.store, &fingerprint, &mut |event| {
             let running = seen.running.get_or_insert_default();
             match &event.event {
                 Event::StageStarted { .. } => {
@@ -285,8 +288,8 @@ impl<'a> Live<'a> {
                 _ => {}
             }
             // How an earlier run ended says nothing of this one.
-            if event.time < self.since {
-                continue;
+            if event.time < since {
+                return;
             }
             match &event.event {
                 Event::StageDownloaded { .. } => seen.state = StageState::Downloaded,
@@ -299,9 +302,14 @@ impl<'a> Live<'a> {
                 Event::StageInterrupted { .. } => seen.state = StageState::Interrupted,
                 _ => {}
             }
-            news.push(News { node: id, event });
-        }
-        Ok(news)
+            // Of the past of a long log only the end is news.
+            if news.len() == MOST_NEWS {
+                news.pop_front();
+            }
+            news.push_back(News { node: id, event });
+        })?;
+        seen.tail = tail;
+        Ok(news.into())
     }
 
     /// The work as a whole.

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::figure::key_figure;
-use crate::engine::{Event, Stamped};
+use super::tail::Tail;
+use crate::engine::Event;
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Entry, Graph, Node, Plan, Reason, Verdict};
 use crate::state::StageState;
@@ -144,7 +145,7 @@ fn standing(entry: &Entry, store: &Store) -> Result<Standing, StoreError> {
         if let Some(holder) = store.holder(fingerprint)? {
             return Ok(Standing::Running {
                 holder: holder.to_string(),
-                epoch: last_epoch(store, fingerprint)?,
+                epoch: LogEnd::of(store, fingerprint)?.epoch,
             });
         }
     }
@@ -154,9 +155,8 @@ fn standing(entry: &Entry, store: &Store) -> Result<Standing, StoreError> {
         Verdict::Left => &[],
     };
     if let Some(fingerprint) = &entry.fingerprint {
-        let events = events(store, fingerprint)?;
-        if let Some(Event::StageFailed { message, .. }) = events.last().map(|last| &last.event) {
-            return Ok(Standing::Failed { message: message.clone() });
+        if let Some(Event::StageFailed { message, .. }) = LogEnd::of(store, fingerprint)?.last {
+            return Ok(Standing::Failed { message });
         }
         if store.has_partial(fingerprint) {
             return saved(store, fingerprint);
@@ -179,18 +179,26 @@ fn saved(store: &Store, fingerprint: &Fingerprint) -> Result<Standing, StoreErro
     })
 }
 
-fn last_epoch(store: &Store, fingerprint: &Fingerprint) -> Result<Option<u64>, StoreError> {
-    let epoch = |stamped: &Stamped| match &stamped.event {
-        Event::EpochFinished { record, .. } => Some(record.epoch),
-        _ => None,
-    };
-    Ok(events(store, fingerprint)?.iter().rev().find_map(epoch))
+/// How the log of a stage ends.
+#[derive(Default)]
+struct LogEnd {
+    /// Its last event.
+    last: Option<Event>,
+    /// The last epoch that it tells of.
+    epoch: Option<u64>,
 }
 
-/// The events of a log that can be understood.
-fn events(store: &Store, fingerprint: &Fingerprint) -> Result<Vec<Stamped>, StoreError> {
-    let log = store.read_log(fingerprint)?;
-    Ok(log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+impl LogEnd {
+    fn of(store: &Store, fingerprint: &Fingerprint) -> Result<Self, StoreError> {
+        let mut end = Self::default();
+        Tail::default().events(store, fingerprint, &mut |stamped| {
+            if let Event::EpochFinished { record, .. } = &stamped.event {
+                end.epoch = Some(record.epoch);
+            }
+            end.last = Some(stamped.event);
+        })?;
+        Ok(end)
+    }
 }
 
 /// The last result of a stage that is stale now, if the cache still has it.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::table::{UNPRUNED, unpruned};
 use crate::plan::{Graph, NodeId, PointNodes};
 use crate::store::{ObjectHash, Record};
 
@@ -39,11 +40,28 @@ impl NetworkRow {
     /// The stage, and which of its networks where it has several: `retrain best`; `retrain best=last` if they are the
     /// same.
     pub fn name(&self) -> String {
-        if self.one_of_many {
-            format!("{} {}", self.stage, self.outputs.join("="))
-        } else {
-            self.stage.clone()
-        }
+        self.called(&self.stage)
+    }
+
+    fn called(&self, stage: &str) -> String {
+        if self.one_of_many { format!("{stage} {}", self.outputs.join("=")) } else { stage.to_owned() }
+    }
+}
+
+impl PointSummary {
+    /// What every network is called in a table: its name, but that those of which no channel was removed are called so as in
+    /// every table.
+    pub fn titles(&self) -> Vec<String> {
+        let is_full = |row: &&NetworkRow| row.channels == self.channels_full;
+        let mut stages: Vec<&str> =
+            self.networks.iter().filter(is_full).map(|row| row.stage.as_str()).collect();
+        stages.dedup();
+        let title = |row: &NetworkRow| match is_full(&row) {
+            false => row.name(),
+            true if stages.len() == 1 => row.called(UNPRUNED),
+            true => unpruned(&row.name(), false),
+        };
+        self.networks.iter().map(title).collect()
     }
 }
 

@@ -1,13 +1,16 @@
 //! The table of a study: a row for each network of each point, over seeds.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::statistics::{Difference, Mean};
-use crate::plan::{Graph, NodeId, PointNodes};
-use crate::store::Record;
+use super::baseline::{Baseline, Index, Key, pairs};
+use super::figures::label::{self, Label};
+use super::observations::{Measured, Observation};
+use super::statistics::{Difference, Mean, correct};
+use crate::fingerprint::Fingerprint;
+use crate::plan::Graph;
+use crate::store::ObjectHash;
 
 /// A figure of an evaluated network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,6 +55,27 @@ impl Metric {
         Self::Seconds,
     ];
 
+    /// Whether it is a time of the machine that measured it.
+    pub fn is_latency(self) -> bool {
+        matches!(self, Self::Latency1 | Self::Latency64)
+    }
+
+    /// Whether more of it is better.
+    pub fn rises(self) -> bool {
+        match self {
+            Self::Accuracy => true,
+            Self::Loss
+            | Self::FlopsRatio
+            | Self::FlopsWanted
+            | Self::Macs
+            | Self::Parameters
+            | Self::Bytes
+            | Self::Latency1
+            | Self::Latency64
+            | Self::Seconds => false,
+        }
+    }
+
     /// The name in CSV, JSON and options.
     pub fn name(self) -> &'static str {
         match self {
@@ -69,214 +93,43 @@ impl Metric {
     }
 }
 
-/// One evaluated network of one point.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Observation {
-    /// The swept parameters of its point.
-    pub label: Vec<(String, String)>,
-    /// The stage that trained it.
-    pub stage: String,
-    /// Which of the stage's networks: `best`, `last`, ...
-    pub output: String,
-    /// Its figures, those that are known.
-    pub figures: BTreeMap<Metric, f64>,
-}
-
-/// Every evaluated network of every point, from the records that are there.
-pub fn observations(graph: &Graph, records: &[Option<Record>]) -> Vec<Observation> {
-    let mut found = Vec::new();
-    for point in &graph.points {
-        for (_, id) in &point.stages {
-            let Some(record) = records[id.0].as_ref().filter(|record| record.kind == "eval") else {
-                continue;
-            };
-            let Some(edge) = graph.node(*id).inputs.first() else { continue };
-            let seconds = seconds(graph, records, edge.from);
-            for output in &edge.outputs {
-                let metrics = &record.metrics["networks"][output.as_str()];
-                let mut figures = BTreeMap::new();
-                let mut put = |metric, value: Option<f64>| value.map(|value| figures.insert(metric, value));
-                put(Metric::Accuracy, metrics["accuracy"].as_f64());
-                put(Metric::Loss, metrics["loss"].as_f64());
-                put(Metric::Macs, metrics["macs"].as_f64());
-                let plain = metrics["plain_macs"].as_f64();
-                put(
-                    Metric::FlopsRatio,
-                    metrics["macs"].as_f64().zip(plain).map(|(macs, plain)| macs / plain),
-                );
-                put(Metric::FlopsWanted, wanted(graph, records, edge.from));
-                put(Metric::Parameters, metrics["parameters"].as_f64());
-                put(Metric::Latency1, metrics["latency_ms"]["1"].as_f64());
-                put(Metric::Latency64, metrics["latency_ms"]["64"].as_f64());
-                let giver = records[edge.from.0].as_ref();
-                put(Metric::Bytes, giver.and_then(|giver| Some(giver.outputs.get(output)?.bytes as f64)));
-                put(Metric::Seconds, seconds);
-                let stage = stage_name(graph, point, edge.from);
-                found.push(Observation {
-                    label: point.label.clone(),
-                    stage,
-                    output: output.clone(),
-                    figures,
-                });
-            }
-        }
-    }
-    found
-}
-
-fn stage_name(graph: &Graph, point: &PointNodes, id: NodeId) -> String {
-    let own = point.stages.iter().find(|(_, node)| *node == id);
-    own.map_or_else(|| graph.node(id).name.clone(), |(name, _)| name.clone())
-}
-
-/// The wall time of a node and of all above it, each once; `None` while one has no record.
-fn seconds(graph: &Graph, records: &[Option<Record>], id: NodeId) -> Option<f64> {
-    let (mut open, mut seen, mut total) = (vec![id], BTreeSet::from([id]), 0.0);
-    while let Some(id) = open.pop() {
-        total += records[id.0].as_ref()?.provenance.seconds;
-        open.extend(graph.node(id).inputs.iter().map(|edge| edge.from).filter(|from| seen.insert(*from)));
-    }
-    Some(total)
-}
-
-/// The share of FLOPs that the nearest search above a node was to keep.
-fn wanted(graph: &Graph, records: &[Option<Record>], id: NodeId) -> Option<f64> {
-    let (mut open, mut seen) = (VecDeque::from([id]), BTreeSet::from([id]));
-    while let Some(id) = open.pop_front() {
-        let ratio = records[id.0].as_ref().and_then(|record| record.metrics["wanted_ratio"].as_f64());
-        if ratio.is_some() {
-            return ratio;
-        }
-        open.extend(graph.node(id).inputs.iter().map(|edge| edge.from).filter(|from| seen.insert(*from)));
-    }
-    None
-}
-
-/// What it saves that equal work of several points is done once.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Sharing {
-    /// Points of the sweep; 1 without one.
-    pub points: usize,
-    /// Different pieces of work that have a result.
-    pub stages: usize,
-    /// The same, counted anew at each point.
-    pub stage_uses: usize,
-    /// Wall time of the work, each piece once.
-    pub seconds: f64,
-    /// Wall time if each point did all its work itself.
-    pub seconds_alone: f64,
-}
-
-impl Sharing {
-    /// Of a graph, as far as there are records.
-    pub fn of(graph: &Graph, records: &[Option<Record>]) -> Self {
-        let mut found =
-            Self { points: graph.points.len(), stages: 0, stage_uses: 0, seconds: 0.0, seconds_alone: 0.0 };
-        for ((_, node), record) in graph.iter().zip(records) {
-            let Some(record) = record else { continue };
-            let points: BTreeSet<usize> = node.uses.iter().map(|usage| usage.point).collect();
-            found.stages += 1;
-            found.stage_uses += points.len();
-            found.seconds += record.provenance.seconds;
-            found.seconds_alone += record.provenance.seconds * points.len() as f64;
-        }
-        found
-    }
-
-    /// The time that was saved.
-    pub fn seconds_saved(&self) -> f64 {
-        self.seconds_alone - self.seconds
-    }
-}
-
 /// A row of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// The swept parameters that were not averaged over.
     #[serde(rename = "point", serialize_with = "as_map")]
-    pub label: Vec<(String, String)>,
+    pub label: Label,
     /// The stage that trained the networks.
     pub stage: String,
     /// Which of its networks.
     pub output: String,
-    /// Means over what was averaged over.
+    /// What the networks are called in tables, figures and legends: the rule where rules were swept, else the stage;
+    /// [`UNPRUNED`] where nothing was removed.
+    pub name: String,
+    /// What of `label` the name does not say: where the networks stand on their curve.
+    #[serde(skip)]
+    pub places: Label,
+    /// How many different networks it stands for.
+    pub n: usize,
+    /// How many points have these networks.
+    pub points: usize,
+    /// Whether no channel of any of them was removed.
+    pub unpruned: bool,
+    /// Means over the different networks.
     #[serde(rename = "figures")]
     pub means: BTreeMap<Metric, Mean>,
     /// Accuracy minus the baseline's, pair by pair.
     pub against_baseline: Option<Difference>,
+    /// Where latency was measured: more than one machine or number of threads makes its mean meaningless.
+    #[serde(rename = "latency_measured_on")]
+    pub measured: BTreeSet<Measured>,
 }
 
-impl Row {
-    /// How many networks it stands for.
-    pub fn n(&self) -> usize {
-        self.means.values().map(|mean| mean.n).max().unwrap_or(0)
-    }
-}
+/// The name of networks of which no channel was removed.
+pub const UNPRUNED: &str = "unpruned";
 
 fn as_map<S: serde::Serializer>(label: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(label.iter().map(|(key, value)| (key, value)))
-}
-
-/// What rows are compared with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Baseline {
-    /// The networks of this stage, at the same point.
-    Stage(String),
-    /// The networks of the same stage, at the point that differs in this swept parameter alone; for points that were
-    /// included with other keys, at the one point that has this value and nothing else that they do not share.
-    Value {
-        /// The parameter.
-        key: String,
-        /// Its value there.
-        value: String,
-    },
-}
-
-impl fmt::Display for Baseline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stage(name) => f.write_str(name),
-            Self::Value { value, .. } => f.write_str(value),
-        }
-    }
-}
-
-impl Baseline {
-    /// Whether a network is of the baseline itself.
-    fn is(&self, stage: &str, label: &[(String, String)]) -> bool {
-        match self {
-            Self::Stage(name) => name == stage,
-            Self::Value { key, value } => label.iter().any(|(own, at)| own == key && at == value),
-        }
-    }
-
-    /// The accuracy that `member` is compared with.
-    fn pair_of(&self, member: &Observation, accuracy: &BTreeMap<Key, f64>) -> Option<f64> {
-        let (mut label, mut stage) = (member.label.clone(), member.stage.clone());
-        let (key, value) = match self {
-            Self::Stage(name) => {
-                stage.clone_from(name);
-                return accuracy.get(&(label, stage, member.output.clone())).copied();
-            }
-            Self::Value { key, value } => (key, value),
-        };
-        let own = label.iter_mut().find(|(own, _)| own == key);
-        let exact = own.map(|(_, at)| at.clone_from(value)).and_then(|()| {
-            let at = (label, stage, member.output.clone());
-            accuracy.get(&at).copied()
-        });
-        // A point that was included with keys of its own: all that the baseline's point says beside the value holds of it.
-        let is_shared = |term: &(String, String)| term.0 == *key || member.label.contains(term);
-        let mut shared = accuracy.iter().filter(|((label, stage, output), _)| {
-            (stage, output) == (&member.stage, &member.output)
-                && label.iter().any(|(own, at)| own == key && at == value)
-                && label.iter().all(is_shared)
-        });
-        exact.or_else(|| match (shared.next(), shared.next()) {
-            (Some((_, one)), None) => Some(*one),
-            _ => None,
-        })
-    }
 }
 
 /// How observations become rows.
@@ -290,11 +143,52 @@ pub struct Grouping {
     pub baseline: Option<Baseline>,
 }
 
-/// A point or several, a stage, an output.
-type Key = (Vec<(String, String)>, String, String);
-
 /// Groups observations, in the order in which they come.
 pub fn rows(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
+    finished(grouped(observations, grouping))
+}
+
+/// As [`rows`], with one row for networks that do not depend on a swept key, not one for each value; unless they are compared
+/// with others that do.
+pub fn merged_rows(graph: &Graph, observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
+    finished(merged(graph, grouped(observations, grouping)))
+}
+
+fn finished(mut rows: Vec<Row>) -> Vec<Row> {
+    correct(rows.iter_mut().filter_map(|row| row.against_baseline.as_mut()));
+    name(&mut rows);
+    rows
+}
+
+fn merged(graph: &Graph, rows: Vec<Row>) -> Vec<Row> {
+    let given =
+        |row: &Row| -> Label { row.label.iter().filter(|term| !term.1.is_empty()).cloned().collect() };
+    let reduced: Vec<Row> = rows
+        .iter()
+        .map(|row| {
+            let label = given(row);
+            let own = graph.points.iter().find(|point| label.iter().all(|term| point.label.contains(term)));
+            let common = own.and_then(|point| point.node(&row.stage)).map(|id| graph.common_label(id));
+            let mut row = row.clone();
+            row.label.retain(|term| common.as_ref().is_none_or(|common| common.contains(term)));
+            row
+        })
+        .collect();
+    let mut merged: Vec<Row> = Vec::new();
+    for (row, short) in rows.into_iter().zip(&reduced) {
+        let same = |other: &Row| {
+            (&other.stage, &other.output, &other.label) == (&short.stage, &short.output, &short.label)
+        };
+        let one = reduced.iter().filter(|other| same(other)).all(|other| other == short);
+        let row = if one { short.clone() } else { row };
+        if !merged.contains(&row) {
+            merged.push(row);
+        }
+    }
+    merged
+}
+
+fn grouped(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
     let averaged = |key: &str| grouping.over.iter().any(|over| over == key);
     // Points that a sweep includes need not have every key: all rows have, with no value where a point has none.
     let mut keys: Vec<&String> = Vec::new();
@@ -317,47 +211,98 @@ pub fn rows(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
         groups.entry(key).or_default().push(observation);
     }
     let of = |other: &Observation| (other.label.clone(), other.stage.clone(), other.output.clone());
-    let accuracy: BTreeMap<Key, f64> = observations
-        .iter()
-        .filter_map(|other| Some((of(other), *other.figures.get(&Metric::Accuracy)?)))
-        .collect();
+    let known = |other: &&Observation| other.figures.contains_key(&Metric::Accuracy);
+    let index: Index<'_> = observations.iter().filter(known).map(|other| (of(other), other)).collect();
     let row = |key: Key| {
         let members = &groups[&key];
+        let networks = networks(members);
         let means = Metric::ALL.into_iter().filter_map(|metric| {
-            let values: Vec<f64> =
-                members.iter().filter_map(|member| member.figures.get(&metric).copied()).collect();
+            let values: Vec<f64> = networks.iter().filter_map(|network| figure(network, metric)).collect();
             Some((metric, Mean::of(&values)?))
         });
         let means = means.collect();
         let against_baseline = grouping
             .baseline
             .as_ref()
-            .filter(|baseline| !members.iter().any(|member| baseline.is(&member.stage, &member.label)))
-            .and_then(|baseline| Difference::of(&differences(members, baseline, &accuracy)));
+            .filter(|baseline| !members.iter().any(|member| baseline.is(member)))
+            .and_then(|baseline| Difference::of(&pairs(members, baseline, &index)));
         let (label, stage, output) = key;
-        Row { label, stage, output, means, against_baseline }
+        Row {
+            label,
+            stage,
+            output,
+            name: String::new(),
+            places: Label::new(),
+            n: networks.len(),
+            points: members.len(),
+            unpruned: members.iter().all(|member| member.unpruned),
+            means,
+            against_baseline,
+            measured: members.iter().filter_map(|member| member.measured.clone()).collect(),
+        }
     };
     order.into_iter().map(row).collect()
 }
 
-/// The accuracy of each member minus that of its pair in the baseline.
-fn differences(members: &[&Observation], baseline: &Baseline, accuracy: &BTreeMap<Key, f64>) -> Vec<f64> {
-    let difference = |member: &&Observation| {
-        Some(member.figures.get(&Metric::Accuracy)? - baseline.pair_of(member, accuracy)?)
-    };
-    members.iter().filter_map(difference).collect()
+/// Gives every row its name.
+fn name(rows: &mut [Row]) {
+    let several = label::several(rows.iter().map(|row| (row.stage.as_str(), &row.label)));
+    for row in rows.iter_mut() {
+        (row.name, row.places) = label::method(&row.stage, several, &row.label);
+    }
+    let prunes: BTreeSet<String> =
+        rows.iter().filter(|row| !row.unpruned).map(|row| row.name.clone()).collect();
+    let full = |row: &Row| !prunes.contains(&row.name);
+    let names: BTreeSet<String> = rows.iter().filter(|row| full(row)).map(|row| row.name.clone()).collect();
+    for row in rows.iter_mut().filter(|row| full(row)) {
+        row.name = unpruned(&row.name, names.len() == 1);
+    }
+}
+
+/// What an unpruned network is called: which one it is stands beside the word where there are several.
+pub fn unpruned(name: &str, alone: bool) -> String {
+    if alone { UNPRUNED.to_owned() } else { format!("{UNPRUNED} ({name})") }
+}
+
+/// The different networks of a group, in the order in which they come, each with its different evaluations.
+fn networks<'a>(members: &[&'a Observation]) -> Vec<Vec<&'a Observation>> {
+    let mut found: Vec<Vec<&Observation>> = Vec::new();
+    let mut places: BTreeMap<ObjectHash, usize> = BTreeMap::new();
+    let mut seen: BTreeSet<(ObjectHash, Fingerprint)> = BTreeSet::new();
+    for member in members {
+        if seen.insert((member.network, member.evaluation)) {
+            let place = *places.entry(member.network).or_insert_with(|| {
+                found.push(Vec::new());
+                found.len() - 1
+            });
+            found[place].push(member);
+        }
+    }
+    found
+}
+
+/// A figure of one network: the mean over its evaluations, where there are several.
+fn figure(network: &[&Observation], metric: Metric) -> Option<f64> {
+    let values = network.iter().filter_map(|one| one.figures.get(&metric).copied());
+    Mean::of(&values.collect::<Vec<_>>()).map(|mean| mean.mean)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A network of its own.
     fn observation(ratio: &str, seed: &str, stage: &str, accuracy: f64) -> Observation {
+        let name = format!("{ratio} {seed} {stage} {accuracy}");
         Observation {
             label: vec![("flops_ratio".into(), ratio.into()), ("seed".into(), seed.into())],
             stage: stage.into(),
             output: "best".into(),
+            network: ObjectHash::of(name.as_bytes()),
+            evaluation: Fingerprint::from_bytes(*blake3::hash(name.as_bytes()).as_bytes()),
+            unpruned: false,
             figures: BTreeMap::from([(Metric::Accuracy, accuracy)]),
+            measured: None,
         }
     }
 
@@ -451,5 +396,92 @@ mod tests {
         let rows = rows(&all, &Grouping::default());
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[0].means[&Metric::Accuracy].sd, None);
+    }
+
+    #[test]
+    fn points_that_share_a_network_count_it_once() {
+        // Three sparsities times three seeds, where the sparsity changes nothing: three networks.
+        let all: Vec<Observation> = (0..9)
+            .map(|at| {
+                let seed = (at % 3 + 1).to_string();
+                let mut one = observation("", &seed, "retrain", 0.8 + 0.02 * f64::from(at % 3));
+                one.label = vec![("sparsity".into(), (at / 3).to_string()), ("seed".into(), seed)];
+                one
+            })
+            .collect();
+        let averaged = Grouping { over: vec!["seed".into(), "sparsity".into()], ..Grouping::default() };
+        let row = &rows(&all, &averaged)[0];
+        assert_eq!((row.n, row.points, row.means[&Metric::Accuracy].n), (3, 9, 3));
+        let mean = row.means[&Metric::Accuracy];
+        assert!((mean.mean - 0.82).abs() < 1e-12 && (mean.sd.unwrap() - 0.02).abs() < 1e-12, "{mean:?}");
+        // A stage with a seed of its own: one network at three seeds.
+        let one: Vec<Observation> = ["1", "2", "3"]
+            .map(|seed| Observation { network: all[0].network, ..observation("0.3", seed, "own", 0.8) })
+            .to_vec();
+        let row = &rows(&one, &averaged)[0];
+        assert_eq!((row.n, row.means[&Metric::Accuracy].sd), (1, None));
+    }
+
+    #[test]
+    fn intervals_count_seeds_and_not_the_networks_of_one_seed() {
+        let mut all = Vec::new();
+        let found = [(1, [0.01, 0.03]), (2, [0.02, 0.05]), (3, [-0.01, 0.02])];
+        for (seed, differences) in found {
+            for (ratio, difference) in ["0.3", "0.5"].iter().zip(differences) {
+                all.push(observation(ratio, &seed.to_string(), "gates", 0.8 + difference));
+                all.push(observation(ratio, &seed.to_string(), "uniform", 0.8));
+            }
+        }
+        let over = vec!["seed".into(), "flops_ratio".into()];
+        let baseline = Some(Baseline::Stage("uniform".to_owned()));
+        let row = &rows(&all, &Grouping { over, outputs: vec![], baseline })[0];
+        let difference = row.against_baseline.unwrap();
+        assert_eq!((row.n, difference.n, difference.seeds), (6, 6, 3));
+        // Means of the seeds are 0.02, 0.035 and 0.005: mean 0.02, sd 0.015; t(0.975, 2) from any printed table.
+        let half = 4.302_652_73 * 0.015 / 3f64.sqrt();
+        let (low, high) = difference.interval.unwrap();
+        assert!((low - (0.02 - half)).abs() < 1e-9 && (high - (0.02 + half)).abs() < 1e-9, "{difference:?}");
+    }
+
+    #[test]
+    fn a_baseline_that_is_one_network_for_all_seeds_is_one_sample() {
+        let mut all = Vec::new();
+        for (seed, accuracy) in [("1", 0.80), ("2", 0.82), ("3", 0.90)] {
+            all.push(observation("0.3", seed, "gates", accuracy));
+            let base = observation("0.3", "own seed", "uniform", 0.79);
+            all.push(Observation { label: all[all.len() - 1].label.clone(), ..base });
+        }
+        let baseline = Some(Baseline::Stage("uniform".to_owned()));
+        let row = &rows(&all, &Grouping { over: vec!["seed".into()], outputs: vec![], baseline })[0];
+        let difference = row.against_baseline.unwrap();
+        assert_eq!((difference.n, difference.seeds, difference.interval), (3, 1, None));
+    }
+
+    #[test]
+    fn the_unpruned_network_has_one_name_and_can_be_the_baseline() {
+        let mut all = Vec::new();
+        for (seed, accuracy) in [("1", 0.80), ("2", 0.82)] {
+            all.push(observation("0.3", seed, "retrain", accuracy));
+            let mut full = observation("", seed, "retrain", accuracy + 0.1);
+            full.label = vec![("network".into(), "init".into()), ("seed".into(), seed.into())];
+            full.unpruned = true;
+            all.push(full);
+        }
+        let baseline = Some(Baseline::Unpruned);
+        let found = rows(&all, &Grouping { over: vec!["seed".into()], outputs: vec![], baseline });
+        assert_eq!((found[0].name.as_str(), found[1].name.as_str()), ("retrain", "unpruned"));
+        let difference = found[0].against_baseline.unwrap();
+        assert!((difference.mean + 0.1).abs() < 1e-12 && difference.n == 2, "{difference:?}");
+        assert_eq!(found[1].against_baseline, None, "the baseline itself");
+        // Where two methods remove nothing, each says which it is.
+        let mut third = all[1].clone();
+        third.stage = "full".to_owned();
+        third.label = all[0].label.clone();
+        all.push(third);
+        let names: Vec<String> = rows(&all, &Grouping { over: vec!["seed".into()], ..Grouping::default() })
+            .into_iter()
+            .map(|row| row.name)
+            .collect();
+        assert_eq!(names, ["retrain", "unpruned (init)", "unpruned (full)"]);
     }
 }

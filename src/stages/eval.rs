@@ -1,5 +1,7 @@
 //! `eval`: how good a network is on the test images, and what it costs.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
@@ -12,13 +14,13 @@ use crate::data::DataParams;
 use crate::network::{Model, NetworkSpec};
 use crate::ops::{Algorithm, Backend};
 use crate::pipeline::InputRole;
-use crate::train::{Half, evaluate_until, evaluation_bytes, latency};
+use crate::train::{Half, Machine, evaluate_until, evaluation_bytes, latency};
 
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "eval",
     summary: "measure networks: test accuracy and loss, FLOPs, parameters, latency",
-    version: 3,
+    version: 4,
     inputs: &[InputRole {
         role: "network",
         artifact: "network",
@@ -31,6 +33,19 @@ pub static KIND: Kind = Kind {
     parse: parse::<Eval>,
 };
 
+/// The batches whose forward pass is timed.
+pub const BATCHES: [usize; 2] = [1, 64];
+
+/// The machines on which the latencies of an evaluation were measured; empty without latencies, and for metrics of other
+/// kinds.
+pub fn machines(metrics: &serde_json::Value) -> BTreeSet<Machine> {
+    let networks = metrics["networks"].as_object();
+    let machine = |network: &serde_json::Value| {
+        serde_json::from_value(network.get("latency")?.get("machine")?.clone()).ok()
+    };
+    networks.into_iter().flat_map(|networks| networks.values()).filter_map(machine).collect()
+}
+
 /// Parameters of `eval`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -40,6 +55,8 @@ pub struct Eval {
     pub batch_size: usize,
     /// Whether the time of a forward pass of 1 and of 64 images is measured, on the machine and device of this run. Part of
     /// what identifies the work: a result without the times cannot stand for one with them. So turning it on evaluates again.
+    /// The machine and its threads are not part of it: they stand beside the times, and a run says when it reuses the times
+    /// of another machine.
     pub latency: bool,
     /// How convolutions are computed on the CPU.
     pub conv: Algorithm,
@@ -64,6 +81,10 @@ impl Stage for Eval {
 
     fn memory(&self, network: &NetworkSpec, _data: &DataParams) -> u64 {
         evaluation_bytes(network, self.batch_size, self.conv)
+    }
+
+    fn images(&self, _share: f64, data: &DataParams) -> Option<f64> {
+        Some(data.images()[1] as f64)
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
@@ -95,8 +116,14 @@ impl Stage for Eval {
                 "plain_channels": network.spec.plain().channels,
             });
             if self.latency {
-                let (one, many) = (latency(&model, 1, &job.device)?, latency(&model, 64, &job.device)?);
-                metrics["latency_ms"] = json!({ "1": one, "64": many });
+                let mut times = json!({ "machine": Machine::here(&job.device) });
+                for batch in BATCHES {
+                    let Some(timing) = latency(&model, batch, &job.device, &stop)? else {
+                        return Ok(Outcome::Interrupted);
+                    };
+                    times[batch.to_string()] = json!(timing);
+                }
+                metrics["latency"] = times;
             }
             networks.insert(artifact.output.clone(), metrics);
         }

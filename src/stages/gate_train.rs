@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{SAVE, augment, check_optimizer, check_shape};
+use super::training::{TrainOn, images, schedule_warnings};
+use super::warning::{Outlook, Warning};
+use crate::content_hash;
 use crate::data::DataParams;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::{NetworkSpec, Trainable};
@@ -16,7 +19,7 @@ use crate::pipeline::{InputRole, OutputRole};
 use crate::prune::{add_gates, fold_gates};
 use crate::train::{
     EpochRecord, Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, Sparsity, TrainingShape,
-    train,
+    steps_per_epoch, train,
 };
 
 /// The kind.
@@ -61,17 +64,9 @@ pub enum KeepRule {
     Last,
 }
 
-impl ContentHash for Mode {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        (*self == Self::BnScale).content_hash(encoder);
-    }
-}
+content_hash!(enum Mode { BnScale => legacy Flag(true), ChannelGate => legacy Flag(false) });
 
-impl ContentHash for KeepRule {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        (*self == Self::Last).content_hash(encoder);
-    }
-}
+content_hash!(enum KeepRule { BestValidation => legacy Flag(false), Last => legacy Flag(true) });
 
 /// Parameters of `gate-train`; the defaults are the authors'.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -120,8 +115,22 @@ pub struct GateTrain {
 /// All but the seed, and of `epochs` and `steps` the one that counts.
 impl ContentHash for GateTrain {
     fn content_hash(&self, encoder: &mut Encoder) {
-        let Self { mode, epochs, steps, batch_size, optimizer, schedule, .. } = self;
-        let Self { balance, sparsity, zero, keep, crop_padding, flip, conv, seed: _, .. } = self;
+        let Self {
+            mode,
+            epochs,
+            steps,
+            batch_size,
+            optimizer,
+            schedule,
+            balance,
+            sparsity,
+            zero,
+            keep,
+            crop_padding,
+            flip,
+            conv,
+            seed: _,
+        } = self;
         encoder.structure(12);
         match steps {
             Some(steps) => encoder.field("steps", steps),
@@ -232,6 +241,25 @@ impl Stage for GateTrain {
             validates: data.validation > 0.0,
         };
         shape.bytes()
+    }
+
+    fn images(&self, _share: f64, data: &DataParams) -> Option<f64> {
+        Some(match self.steps {
+            Some(steps) => steps as f64 * self.batch_size as f64,
+            None => images(self.epochs as f64, TrainOn::Train, data),
+        })
+    }
+
+    fn warnings(&self, outlook: &Outlook<'_>) -> Vec<Warning> {
+        let epochs = match (self.steps, outlook.images) {
+            (None, _) => Some(self.epochs as f64),
+            (Some(steps), Some(images)) => {
+                let per_epoch = steps_per_epoch(images.train as usize, self.batch_size);
+                Some(steps as f64 / per_epoch as f64)
+            }
+            (Some(_), None) => None,
+        };
+        epochs.map_or_else(Vec::new, |epochs| schedule_warnings(&self.schedule, epochs))
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {

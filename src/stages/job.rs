@@ -6,7 +6,8 @@ use std::sync::Arc;
 use candle_core::Device;
 use miette::Diagnostic;
 
-use crate::data::{DataError, DataParams, DataSet};
+use super::warning::Warning;
+use crate::data::{self, DataError, DataParams, DataSet};
 use crate::network::{Checkpoint, CheckpointError, SpecError};
 use crate::prune::{Channels, PruneError, Scores, SearchError};
 use crate::train::{Host, TrainError};
@@ -110,6 +111,34 @@ pub trait DataSource {
     fn load(&self) -> Result<Arc<DataSet>, DataError>;
 }
 
+/// Images that lie in memory, for a stage that runs outside of a pipeline: in a test, in an example.
+#[derive(Debug)]
+pub struct Held {
+    params: DataParams,
+    set: Arc<DataSet>,
+}
+
+impl Held {
+    /// Reads the images that `params` describe.
+    ///
+    /// # Errors
+    /// The files are missing or damaged.
+    pub fn read(params: DataParams) -> Result<Self, DataError> {
+        let set = Arc::new(data::load(&params)?);
+        Ok(Self { params, set })
+    }
+}
+
+impl DataSource for Held {
+    fn params(&self) -> &DataParams {
+        &self.params
+    }
+
+    fn load(&self) -> Result<Arc<DataSet>, DataError> {
+        Ok(self.set.clone())
+    }
+}
+
 /// One run of a stage.
 pub struct Job<'a> {
     /// What other stages gave.
@@ -131,12 +160,19 @@ pub struct Output {
     pub artifacts: BTreeMap<&'static str, Vec<u8>>,
     /// Numbers for people and reports; never an input of another stage.
     pub metrics: serde_json::Value,
+    /// What the user should know of this result; see [`super::warning`].
+    pub warnings: Vec<Warning>,
 }
 
 impl Output {
     /// One artifact with its metrics.
     pub fn new(name: &'static str, bytes: Vec<u8>, metrics: serde_json::Value) -> Self {
-        Self { artifacts: BTreeMap::from([(name, bytes)]), metrics }
+        Self { artifacts: BTreeMap::from([(name, bytes)]), metrics, warnings: Vec::new() }
+    }
+
+    /// The same with warnings.
+    pub fn warned(self, warnings: Vec<Warning>) -> Self {
+        Self { warnings, ..self }
     }
 }
 

@@ -7,13 +7,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::job::{Job, Outcome, StageError};
-use crate::data::DataParams;
+use super::warning::{Outlook, Warning};
+use crate::data::{DataParams, Half};
 use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
 use crate::network::NetworkSpec;
 use crate::pipeline::{InputRole, OutputRole};
 
 /// The part of the data set that decides a stage's result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DataUse {
     /// The stage sees no images.
     None,
@@ -25,6 +26,17 @@ pub enum DataUse {
     TrainWhole,
     /// The test images.
     Test,
+}
+
+impl DataUse {
+    /// The half of the data set whose images are read.
+    pub fn reads(self) -> Option<Half> {
+        match self {
+            Self::None | Self::Shape => None,
+            Self::Train | Self::TrainWhole => Some(Half::Train),
+            Self::Test => Some(Half::Test),
+        }
+    }
 }
 
 /// Whether a stage draws random numbers, so that the seed decides its result.
@@ -136,10 +148,22 @@ pub trait Stage: fmt::Debug + Send + Sync {
         Ok(inputs("network"))
     }
 
+    /// What its parameters ask for and probably do not mean; see [`super::warning`]. What is known only once it has run goes into
+    /// [`Output::warnings`](super::Output::warnings).
+    fn warnings(&self, _outlook: &Outlook<'_>) -> Vec<Warning> {
+        Vec::new()
+    }
+
     /// Bytes of memory that it takes at its peak on the CPU, beside the program and the data set; `network` is the largest
     /// that it takes or makes. By default a few copies of it.
     fn memory(&self, network: &NetworkSpec, _data: &DataParams) -> u64 {
         4 * 4 * network.parameters()
+    }
+
+    /// How many images it passes through its network over all epochs, which decides how long it takes; `None` where its time
+    /// does not depend on images. `share` is the share of the unpruned network's FLOPs that its network takes.
+    fn images(&self, _share: f64, _data: &DataParams) -> Option<f64> {
+        None
     }
 
     /// Runs the stage. The same job gives the same bytes, on the CPU with any number of threads.

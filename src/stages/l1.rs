@@ -7,7 +7,6 @@ use super::job::{Job, Outcome, StageError};
 use super::kind::{Kind, Parameters, Stage, parse, schema};
 use super::scores::{OUTPUT, network, outcome};
 use crate::content_hash;
-use crate::fingerprint::{ContentHash, Encoder};
 use crate::prune::{Norms, l1};
 
 /// The kind.
@@ -31,15 +30,7 @@ pub struct L1 {
 
 content_hash!(L1 { norms });
 
-impl ContentHash for Norms {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        match self {
-            Self::LayerMean => "layer-mean",
-            Self::Raw => "raw",
-        }
-        .content_hash(encoder);
-    }
-}
+content_hash!(enum Norms { LayerMean => "layer-mean", Raw => "raw" });
 
 impl Default for L1 {
     fn default() -> Self {

@@ -25,9 +25,11 @@ pub mod slimming;
 pub mod threshold_search;
 pub mod training;
 pub mod uniform;
+pub mod warning;
 
 pub use job::{Artifact, Inputs, Job, Outcome, Output, StageError};
 pub use kind::{Configured, DataUse, Kind, ParameterError, Randomness, Stage};
+pub use warning::{Outlook, Warning};
 
 use crate::pipeline::{Catalog, KindSchema};
 

@@ -8,7 +8,6 @@ use super::kind::{Kind, ParameterError, Parameters, Randomness, Stage, parse, sc
 use super::parameters::structure;
 use crate::content_hash;
 use crate::data::DataParams;
-use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::NetworkSpec;
 use crate::pipeline::{InputRole, OutputRole};
 use crate::prune::{slim_fresh, slim_inherit};
@@ -49,15 +48,7 @@ pub enum Weights {
     Inherit,
 }
 
-impl ContentHash for Weights {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        match self {
-            Self::Fresh => "fresh",
-            Self::Inherit => "inherit",
-        }
-        .content_hash(encoder);
-    }
-}
+content_hash!(enum Weights { Fresh => "fresh", Inherit => "inherit" });
 
 /// Parameters of `prune`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

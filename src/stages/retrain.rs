@@ -9,10 +9,10 @@ use serde_json::json;
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{check_optimizer, check_shape};
-use super::training::{TrainOn, Training, memory};
+use super::training::{TrainOn, Training, images, memory, schedule_warnings};
+use super::warning::{Outlook, Warning};
 use crate::content_hash;
 use crate::data::DataParams;
-use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::NetworkSpec;
 use crate::ops::Algorithm;
 use crate::pipeline::{InputRole, OutputRole};
@@ -62,13 +62,17 @@ impl TrainingBudget {
             Self::ScratchE | Self::ScratchB => epochs,
         }
     }
-}
 
-impl ContentHash for TrainingBudget {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        (*self == Self::ScratchB).content_hash(encoder);
+    /// As [`Self::epochs`], of a network that takes `share` of the full one's FLOPs.
+    fn epochs_at(self, epochs: u64, share: f64) -> f64 {
+        match self {
+            Self::ScratchB if share > 0.0 && share < 1.0 => epochs as f64 / share,
+            Self::ScratchE | Self::ScratchB => epochs as f64,
+        }
     }
 }
+
+content_hash!(enum TrainingBudget { ScratchE => legacy Flag(false), ScratchB => legacy Flag(true) });
 
 /// Parameters of `retrain`; the defaults are the authors' recipe.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -145,6 +149,21 @@ impl Stage for Retrain {
         memory(network, data, (self.batch_size, &self.optimizer, self.conv, self.train_on))
     }
 
+    fn images(&self, share: f64, data: &DataParams) -> Option<f64> {
+        Some(images(self.budget.epochs_at(self.epochs, share), self.train_on, data))
+    }
+
+    fn warnings(&self, outlook: &Outlook<'_>) -> Vec<Warning> {
+        // A pruned network may train for longer, and its structure is not known before it is there: `run` looks again.
+        match (self.budget, (outlook.inputs)("network")) {
+            (TrainingBudget::ScratchE, _) => schedule_warnings(&self.schedule, self.epochs as f64),
+            (TrainingBudget::ScratchB, None) => Vec::new(),
+            (TrainingBudget::ScratchB, Some(network)) => {
+                schedule_warnings(&self.schedule, self.budget.epochs(self.epochs, &network) as f64)
+            }
+        }
+    }
+
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
         let network = job.inputs.network("network")?;
         check_shape(&network, job.data)?;
@@ -172,7 +191,8 @@ impl Stage for Retrain {
             ("best", trained.best.to_safetensors()?),
             ("last", trained.last.to_safetensors()?),
         ]);
-        Ok(Outcome::Done(Output { artifacts, metrics }))
+        let warnings = schedule_warnings(&self.schedule, epochs as f64);
+        Ok(Outcome::Done(Output { artifacts, metrics, warnings }))
     }
 }
 

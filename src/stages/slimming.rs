@@ -12,7 +12,8 @@ use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{check_optimizer, check_shape};
 use super::scores::{OUTPUT, mean_scores, network};
-use super::training::{TrainOn, Training, memory};
+use super::training::{TrainOn, Training, images, memory, schedule_warnings};
+use super::warning::{Outlook, Warning};
 use crate::content_hash;
 use crate::data::DataParams;
 use crate::network::NetworkSpec;
@@ -118,6 +119,14 @@ impl Stage for Slimming {
         memory(network, data, (self.batch_size, &self.optimizer, self.conv, self.train_on))
     }
 
+    fn images(&self, _share: f64, data: &DataParams) -> Option<f64> {
+        Some(images(self.epochs as f64, self.train_on, data))
+    }
+
+    fn warnings(&self, _outlook: &Outlook<'_>) -> Vec<Warning> {
+        schedule_warnings(&self.schedule, self.epochs as f64)
+    }
+
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
         let mut network = job.inputs.network("network")?;
         check_shape(&network, job.data)?;
@@ -146,6 +155,6 @@ impl Stage for Slimming {
             (OUTPUT.name, scores.to_safetensors()?),
             ("network", trained.last.to_safetensors()?),
         ]);
-        Ok(Outcome::Done(Output { artifacts, metrics }))
+        Ok(Outcome::Done(Output { artifacts, metrics, ..Output::default() }))
     }
 }

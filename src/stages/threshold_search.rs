@@ -6,11 +6,12 @@ use serde_json::json;
 
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{Kind, ParameterError, Parameters, Stage, parse, schema};
+use super::warning::Warning;
 use crate::content_hash;
 use crate::data::DataParams;
 use crate::network::NetworkSpec;
 use crate::pipeline::{InputRole, OutputRole};
-use crate::prune::{Channels, Scores, SearchInput, Ties, importance, reachable, threshold_search};
+use crate::prune::{Channels, Scores, SearchInput, SearchResult, Ties, importance, reachable, threshold_search};
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -146,7 +147,66 @@ impl Stage for ThresholdSearch {
             "channels_tied": found.tied,
             "channels_tied_kept": found.tied_kept,
         });
+        let warning = equal_scores(scores.values()).or_else(|| tied(&found, scores.spec().channels.iter().sum(), self.ties));
         let channels = Channels::new(scores.spec().clone(), found.kept)?;
-        Ok(Outcome::Done(Output::new("channels", channels.to_safetensors()?, metrics)))
+        let output = Output::new("channels", channels.to_safetensors()?, metrics);
+        Ok(Outcome::Done(output.warned(warning.into_iter().collect())))
+    }
+}
+
+/// The warning that scores say nothing, where they are all the same.
+fn equal_scores(scores: &[Vec<f32>]) -> Option<Warning> {
+    let mut all = scores.iter().flatten().copied();
+    let first = all.next()?;
+    let channels = scores.iter().map(Vec::len).sum::<usize>() as u64;
+    all.all(|score| score == first).then(|| Warning::EqualScores { channels, score: f64::from(first) })
+}
+
+/// The warning that more than a tenth of what is kept was decided by ties.
+fn tied(found: &SearchResult, channels: usize, ties: Ties) -> Option<Warning> {
+    let sum = |counts: &[usize]| counts.iter().sum::<usize>();
+    let kept = found.kept.iter().map(Vec::len).sum::<usize>();
+    let (tied, decided) = (sum(&found.tied), sum(&found.tied_kept));
+    (10 * decided > kept).then_some(Warning::Ties { decided, kept, tied, channels, ties })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Arch;
+
+    #[test]
+    fn a_structure_that_ties_decided_by_more_than_a_tenth_is_noticed() {
+        let spec = NetworkSpec::vgg(Arch::Vgg11, 8, 1.0, [1, 16, 16], 10).unwrap();
+        // The lowest scores of each layer are 0, the others all differ.
+        let found = |zeros: f64, ties| {
+            let mut next = 0.0;
+            let score = |channel: usize, all: usize| {
+                next += 0.001;
+                if (channel as f64) < zeros * all as f64 { 0.0 } else { next }
+            };
+            let mut score = score;
+            let importance: Vec<Vec<f32>> =
+                spec.channels.iter().map(|all| (0..*all).map(|channel| score(channel, *all)).collect()).collect();
+            let (tolerance, min_channels, round_to) = (None, 1, 1);
+            let search = SearchInput {
+                spec: &spec, importance: &importance, flops_ratio: 0.5, tolerance, min_channels, round_to, ties,
+            };
+            let found = threshold_search(&search).unwrap();
+            tied(&found, 344, ties).map(|warning| warning.to_string())
+        };
+        for (ties, name) in [(Ties::Spread, "spread"), (Ties::Order, "order")] {
+            let words = found(0.57, ties).unwrap();
+            assert!(words.contains(&format!("`ties = \"{name}\"`")) && words.contains("of all 344"), "{words}");
+            assert_eq!(found(0.0, ties), None);
+        }
+    }
+
+    #[test]
+    fn scores_that_are_all_the_same_are_noticed() {
+        let equal = equal_scores(&[vec![0.5; 3], vec![0.5; 2]]);
+        assert_eq!(equal, Some(Warning::EqualScores { channels: 5, score: 0.5 }));
+        assert_eq!(equal_scores(&[vec![0.5, 0.25], vec![0.5]]), None);
+        assert_eq!(equal_scores(&[]), None);
     }
 }

@@ -1,17 +1,21 @@
 //! What the kinds that train all weights have in common: which images, and the call of the trainer.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Job, StageError};
 use super::kind::DataUse;
 use super::parameters::{SAVE, augment};
+use super::warning::Warning;
+use crate::content_hash;
 use crate::data::DataParams;
-use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::{Checkpoint, NetworkSpec, Trainable};
 use crate::ops::Algorithm;
 use crate::train::{
-    Keep, Length, Objective, OptimizerParams, Run, ScheduleParams, Trained, TrainingShape, train,
+    Keep, Length, Objective, OptimizerParams, Run, ScheduleKind, ScheduleParams, Trained, TrainingShape,
+    train,
 };
 
 /// Which images are trained on.
@@ -34,11 +38,7 @@ impl TrainOn {
     }
 }
 
-impl ContentHash for TrainOn {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        (*self == Self::TrainAndValidation).content_hash(encoder);
-    }
-}
+content_hash!(enum TrainOn { Train => legacy Flag(false), TrainAndValidation => legacy Flag(true) });
 
 /// One training of all weights.
 #[derive(Debug)]
@@ -73,6 +73,36 @@ pub fn memory(
 ) -> u64 {
     let validates = train_on == TrainOn::Train && data.validation > 0.0;
     TrainingShape { network, batch, trainable: Trainable::All, optimizer, conv, validates }.bytes()
+}
+
+/// The images that a training of `epochs` passes through its network.
+pub fn images(epochs: f64, train_on: TrainOn, data: &DataParams) -> f64 {
+    let held_out = if train_on == TrainOn::Train { data.validation } else { 0.0 };
+    epochs * data.images()[0] as f64 * (1.0 - held_out)
+}
+
+/// What a schedule asks for and probably does not mean in a training of `epochs` epochs, the last of which may be cut short.
+pub fn schedule_warnings(schedule: &ScheduleParams, epochs: f64) -> Vec<Warning> {
+    let mut found = Vec::new();
+    if schedule.warmup_epochs >= epochs {
+        found.push(Warning::WarmUpTooLong { warmup_epochs: schedule.warmup_epochs, epochs });
+    }
+    if schedule.kind == ScheduleKind::MultiStep {
+        let whole = epochs.ceil() as u64;
+        let mut at: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+        // A milestone that is written twice is meant.
+        for (start, share) in schedule.starts(whole).zip(&schedule.milestones) {
+            at.entry(start).or_default().insert(share.to_bits());
+        }
+        let together = at.into_iter().filter(|(start, shares)| *start < whole && shares.len() > 1);
+        found.extend(together.map(|(start, shares)| Warning::MilestonesCoincide {
+            milestones: shares.len(),
+            epoch: start + 1,
+            epochs: whole,
+            factor: schedule.gamma.powi(shares.len() as i32),
+        }));
+    }
+    found
 }
 
 impl Training<'_> {

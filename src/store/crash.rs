@@ -48,7 +48,7 @@ fn record() -> Record {
 /// The life of a stage: two states, two objects, the record.
 fn work(store: &Store, reported: &dyn Fn(Done)) -> Result<(), StoreError> {
     store.prepare()?;
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1, of: None };
     for state in STATES {
         store.save_partial(&WORK, &history, state)?;
         reported(Done::State);

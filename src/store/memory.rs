@@ -80,7 +80,8 @@ impl Store {
         Ok(String::from_utf8_lossy(&content).into_owned())
     }
 
-    /// What a log has after its first `offset` bytes; `None` if it is shorter than that, because it was made anew.
+    /// Up to `most` bytes of what a log has after its first `offset` bytes; `None` if it is shorter than that, because it was
+    /// made anew.
     ///
     /// # Errors
     /// It cannot be read.
@@ -88,6 +89,7 @@ impl Store {
         &self,
         fingerprint: &Fingerprint,
         offset: u64,
+        most: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.log_path(fingerprint);
         let read = || {
@@ -103,7 +105,7 @@ impl Store {
             }
             let mut new = Vec::new();
             file.seek(SeekFrom::Start(offset))?;
-            file.read_to_end(&mut new)?;
+            file.take(most).read_to_end(&mut new)?;
             Ok(Some(new))
         };
         read().map_err(StoreError::io("read", &path))

@@ -8,19 +8,22 @@
 //! state                 the stage's own bytes
 //! ```
 
+use std::io::Read;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::durable::{self, Care};
-use super::{Record, Store, StoreError};
+use super::{LastRun, Record, Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
 /// The first bytes; a state of another format is begun anew.
 pub(super) const MAGIC: &[u8] = b"runner partial 2\n";
 pub(super) const HASH: usize = 32;
 const LENGTH: usize = 4;
+/// A head of more bytes is none of ours.
+pub(super) const LONGEST_HEAD: u64 = 1 << 20;
 
 /// The work that led to a state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +34,20 @@ pub struct History {
     pub seconds: f64,
     /// How many runs took part.
     pub sessions: u32,
+    /// What the state is for; states of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Box<SavedFor>>,
+}
+
+/// What a state is for, so that a plan with other parameters can say that it is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedFor {
+    /// The identity of the pipeline file, as in `last/`.
+    pub pipeline: String,
+    /// The names of the stages that share the work.
+    pub stages: Vec<String>,
+    /// The work.
+    pub work: LastRun,
 }
 
 /// A saved state, as it was found.
@@ -142,4 +159,18 @@ fn parse(mut content: Vec<u8>) -> Option<Partial> {
     let history = serde_json::from_slice(history).ok()?;
     let state = content.split_off(content.len() - state.len());
     Some(Partial::Whole { history, state })
+}
+
+/// The history at the head of a state's file, which is read no further. Not checked against the hash.
+pub(super) fn head(file: &mut impl Read) -> Option<History> {
+    let mut fixed = [0; MAGIC.len() + HASH + LENGTH];
+    file.read_exact(&mut fixed).ok()?;
+    let body = fixed.strip_prefix(MAGIC)?;
+    let length = u32::from_le_bytes(*body.last_chunk::<LENGTH>()?);
+    if u64::from(length) > LONGEST_HEAD {
+        return None;
+    }
+    let mut history = vec![0; length as usize];
+    file.read_exact(&mut history).ok()?;
+    serde_json::from_slice(&history).ok()
 }

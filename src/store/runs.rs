@@ -130,6 +130,17 @@ impl Store {
         self.write_sealed(&self.manifests().join(format!("{id}.json")), run, Care::Hint)
     }
 
+    /// The ids of all runs. No file is read.
+    pub fn run_ids(&self) -> Vec<String> {
+        let files = durable::list(&self.manifests()).into_iter().flatten().flatten();
+        let name = |path: std::path::PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
+        files
+            .map(|file| file.path())
+            .filter(|path| path.extension().is_some_and(|e| e == "json"))
+            .filter_map(name)
+            .collect()
+    }
+
     /// All runs with their ids, the oldest first. A file that cannot be understood is passed over.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
-//! Evaluation: accuracy, loss, confusion; and latency.
+//! Evaluation: accuracy, loss, confusion.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use candle_core::{Device, Result, Tensor};
 use serde::Serialize;
@@ -96,23 +95,4 @@ pub fn evaluate_until(
     }
     found.loss /= found.images.max(1) as f64;
     Ok(Some(found))
-}
-
-/// The median time of a forward pass of `batch` images, in milliseconds.
-///
-/// # Errors
-/// Tensor computations.
-pub fn latency(model: &Model, batch: usize, device: &Device) -> Result<f64> {
-    const REPEATS: usize = 9;
-    let [channels, height, width] = model.spec().input;
-    let images = Tensor::zeros((batch, channels, height, width), candle_core::DType::F32, device)?;
-    let mut times = Vec::with_capacity(REPEATS);
-    for _ in 0..REPEATS {
-        let start = Instant::now();
-        // Reading the result waits for a device that works on its own.
-        model.forward(&images)?.to_vec2::<f32>()?;
-        times.push(start.elapsed().as_secs_f64() * 1000.0);
-    }
-    times.sort_by(f64::total_cmp);
-    Ok(times[REPEATS / 2])
 }

@@ -4,6 +4,7 @@
 //! example run the same code.
 
 mod evaluate;
+mod latency;
 mod measured;
 mod memory;
 mod optimizer;
@@ -12,14 +13,15 @@ mod state;
 mod step;
 mod trainer;
 
-pub use evaluate::{Evaluation, Half, evaluate, evaluate_until, latency};
+pub use evaluate::{Evaluation, Half, evaluate, evaluate_until};
+pub use latency::{Machine, Timing, latency};
 pub use measured::{Histogram, Measured};
 pub use memory::{TrainingShape, evaluation_bytes};
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerParams};
 pub use schedule::{ScheduleKind, ScheduleParams};
 pub use state::{EpochRecord, Figures, TrainState};
 pub use step::{Step, Trainee};
-pub use trainer::{Budget, Keep, Length, Objective, Run, Sparsity, Trained, train};
+pub use trainer::{Budget, Keep, Length, Objective, Run, Sparsity, Trained, steps_per_epoch, train};
 
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};

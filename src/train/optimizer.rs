@@ -6,6 +6,7 @@ use candle_core::{Device, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::{Gradients, Model, Trainable};
 use crate::ops::{AdamStep, Moment, SgdStep};
@@ -20,11 +21,7 @@ pub enum OptimizerKind {
     Adam,
 }
 
-impl ContentHash for OptimizerKind {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        (*self == Self::Adam).content_hash(encoder);
-    }
-}
+content_hash!(enum OptimizerKind { Sgd => legacy Flag(false), Adam => legacy Flag(true) });
 
 /// Parameters of an optimizer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

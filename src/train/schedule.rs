@@ -5,6 +5,7 @@ use std::f64::consts::PI;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
 
 /// Which schedule.
@@ -19,11 +20,11 @@ pub enum ScheduleKind {
     Cosine,
 }
 
-impl ContentHash for ScheduleKind {
-    fn content_hash(&self, encoder: &mut Encoder) {
-        (*self as u64).content_hash(encoder);
-    }
-}
+content_hash!(enum ScheduleKind {
+    Constant => legacy Ordinal(0),
+    MultiStep => legacy Ordinal(1),
+    Cosine => legacy Ordinal(2),
+});
 
 /// Parameters of a schedule.
 ///
@@ -35,7 +36,8 @@ impl ContentHash for ScheduleKind {
 pub struct ScheduleParams {
     /// Which schedule.
     pub kind: ScheduleKind,
-    /// Where `multi-step` multiplies, as shares of all epochs: from epoch floor(share * epochs) on, counted from 0.
+    /// Where `multi-step` multiplies, as shares of all epochs: from epoch floor(share * epochs) on, counted
+    /// from 0, and never before the end of the first epoch.
     #[schemars(inner(range(min = 0.0, max = 1.0)))]
     pub milestones: Vec<f64>,
     /// What `multi-step` multiplies by.
@@ -63,6 +65,9 @@ impl ContentHash for ScheduleParams {
     }
 }
 
+/// The first epoch, from 0, that a milestone may begin: the first one always has the full rate.
+const FIRST_MILESTONE: u64 = 1;
+
 impl Default for ScheduleParams {
     /// The authors' retraining: a tenth at half, and again at three quarters.
     fn default() -> Self {
@@ -76,6 +81,11 @@ impl ScheduleParams {
         Self { kind: ScheduleKind::Constant, ..Self::default() }
     }
 
+    /// The epochs, from 0, from which the milestones take effect in a training of `epochs` epochs.
+    pub fn starts(&self, epochs: u64) -> impl Iterator<Item = u64> {
+        self.milestones.iter().map(move |share| ((share * epochs as f64).floor() as u64).max(FIRST_MILESTONE))
+    }
+
     /// The rate of step `step` (from 0) of a run of `epochs` epochs of `per_epoch` steps, for a base rate of 1.
     pub fn factor(&self, step: u64, per_epoch: u64, epochs: u64) -> f64 {
         let epoch = step / per_epoch.max(1);
@@ -84,8 +94,7 @@ impl ScheduleParams {
         rise * match self.kind {
             ScheduleKind::Constant => 1.0,
             ScheduleKind::MultiStep => {
-                let passed = |share: &&f64| epoch >= (*share * epochs as f64).floor() as u64;
-                self.gamma.powi(self.milestones.iter().filter(passed).count() as i32)
+                self.gamma.powi(self.starts(epochs).filter(|start| epoch >= *start).count() as i32)
             }
             ScheduleKind::Cosine => (1.0 + libm::cos(PI * epoch as f64 / epochs.max(1) as f64)) / 2.0,
         }
@@ -102,6 +111,19 @@ mod tests {
         let at = |epoch: u64| schedule.factor(epoch * 10, 10, 160);
         assert_eq!((at(0), at(79), at(119)), (1.0, 1.0, 0.1));
         assert!((at(80) - 0.1).abs() < 1e-15 && (at(120) - 0.01).abs() < 1e-15);
+    }
+
+    #[test]
+    fn no_milestone_takes_effect_in_the_first_epoch() {
+        for (epochs, expected) in [(1, vec![1.0]), (2, vec![1.0, 0.01]), (3, vec![1.0, 0.1, 0.01])] {
+            let rates: Vec<f64> =
+                (0..epochs * 10).map(|step| ScheduleParams::default().factor(step, 10, epochs)).collect();
+            for (step, rate) in rates.iter().enumerate() {
+                assert!((rate - expected[step / 10]).abs() < 1e-15, "{epochs} epochs, step {step}: {rate}");
+            }
+        }
+        let early = ScheduleParams { milestones: vec![0.0], ..ScheduleParams::default() };
+        assert_eq!((early.factor(9, 10, 100), early.factor(10, 10, 100)), (1.0, 0.1));
     }
 
     #[test]

@@ -149,6 +149,13 @@ pub fn train(
     Ok(Some(Trained { best, best_epoch, last, history: loop_.figures.history, waited }))
 }
 
+/// The steps of an epoch over so many images: one for each batch. The last batch may be smaller, but not a single image,
+/// of which batch norm has no statistics: that one is left out of the epoch.
+pub fn steps_per_epoch(images: usize, batch_size: usize) -> u64 {
+    let full = images.div_ceil(batch_size) as u64;
+    if images % batch_size == 1 { (full - 1).max(1) } else { full.max(1) }
+}
+
 struct Loop<'a> {
     run: &'a Run<'a>,
     trainee: Trainee,
@@ -165,9 +172,7 @@ struct Loop<'a> {
 
 impl<'a> Loop<'a> {
     fn start(run: &'a Run<'a>, network: &Checkpoint, host: &mut dyn Host) -> Result<Self, TrainError> {
-        let full = run.train.len().div_ceil(run.batch_size) as u64;
-        // Batch norm has no statistics of a single image: such a last batch is left out.
-        let per_epoch = if run.train.len() % run.batch_size == 1 { (full - 1).max(1) } else { full };
+        let per_epoch = steps_per_epoch(run.train.len(), run.batch_size);
         let (epochs, steps) = match run.length {
             Length::Epochs(epochs) => (epochs, epochs * per_epoch),
             Length::Steps(steps) => (steps.div_ceil(per_epoch), steps),

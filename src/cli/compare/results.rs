@@ -1,6 +1,6 @@
 //! Two results side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use miette::{IntoDiagnostic, Result};
@@ -15,6 +15,7 @@ use crate::report::compare::{
     Change, Figures, TensorPair, changes, figures, metrics, origin, parameters, structure, tensors,
 };
 use crate::report::format::{count, number, percent};
+use crate::train::Machine;
 
 /// So many tensors that differ are listed.
 const LISTED: usize = 20;
@@ -34,6 +35,8 @@ pub struct ResultsCompared {
     provenance: Vec<Change>,
     /// Numbers of their metrics, and of the evaluations of their networks.
     metrics: Vec<Figures>,
+    /// The machines on which the latencies of each side were measured.
+    latency_measured_on: [BTreeSet<Machine>; 2],
     /// Files by output.
     files: Vec<FilePair>,
 }
@@ -94,8 +97,30 @@ pub fn compare(a: &Found, b: &Found) -> Result<ResultsCompared> {
         parameters: records.map_or(vec![], |(a, b)| changes(&parameters(a), &parameters(b))),
         provenance: records.map_or(vec![], |(a, b)| changes(&origin(a), &origin(b))),
         metrics: figures(&all_metrics(a), &all_metrics(b)),
+        latency_measured_on: [machines(a), machines(b)],
         files,
     })
+}
+
+/// The machines on which the latencies of a result, or of its networks, were measured.
+fn machines(side: &Found) -> BTreeSet<Machine> {
+    let records = side.target.record.iter().chain(&side.evaluations);
+    records.flat_map(|record| crate::stages::eval::machines(&record.metrics)).collect()
+}
+
+/// Whose the latencies are, where there are some.
+fn measured_on(sides: &[BTreeSet<Machine>; 2]) -> String {
+    let [a, b] = sides;
+    if a.is_empty() || b.is_empty() {
+        return String::new();
+    }
+    let words =
+        |side: &BTreeSet<Machine>| side.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    if a == b {
+        return format!("  {}\n", paint(FAINT, format!("latency measured on {}", words(a))));
+    }
+    let text = format!("latencies must not be compared: A measured on {}, B on {}", words(a), words(b));
+    format!("  {}\n", paint(STALE, text))
 }
 
 /// The numbers of a result, and those that evaluations found of its networks.
@@ -171,6 +196,7 @@ pub fn text(found: &ResultsCompared) -> String {
         let mut rows = vec![head.to_vec()];
         rows.extend(differ.iter().map(|pair| figure(pair)));
         let _ = write!(text, "\n{}\n{}", paint(STAGE, "metrics"), columns(&rows));
+        text += &measured_on(&found.latency_measured_on);
     }
     for file in &found.files {
         text += &tensor_words(file);

@@ -1,9 +1,11 @@
 //! Readers of the event stream: a terminal, JSON lines, TensorBoard, silence.
 
+mod overall;
 mod pace;
 mod tensorboard;
 mod terminal;
 
+pub use overall::Expected;
 pub use tensorboard::TensorBoard;
 pub use terminal::Terminal;
 
@@ -32,8 +34,12 @@ pub struct Quiet;
 
 impl Reporter for Quiet {
     fn report(&mut self, event: &Stamped) {
-        if let Event::Warning { message } = &event.event {
-            tell!("{} {message}", paint(STALE, "warning:"));
+        match &event.event {
+            Event::Warning { message } => tell!("{} {message}", paint(STALE, "warning:")),
+            Event::StageWarned { stage, message, .. } => {
+                tell!("{} {stage}: {message}", paint(STALE, "warning:"));
+            }
+            _ => {}
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::engine::{Event, Reporter, Stamped};
-use crate::report::tensorboard::{Axis, Writer, files, folder, write_log};
+use crate::report::tensorboard::{Axis, Writer, figures_of, files, folder, write_log};
 use crate::store::Store;
 
 /// Steps are written this often at most.
@@ -19,7 +19,8 @@ pub struct TensorBoard {
     inner: Box<dyn Reporter>,
     /// Stages that run, by point and name.
     running: BTreeMap<(String, String), Stage>,
-    failed: bool,
+    /// Whether the user was told that something cannot be written.
+    told: bool,
 }
 
 struct Stage {
@@ -32,7 +33,7 @@ struct Stage {
 impl TensorBoard {
     /// Writes below `root`; `store` has the logs of what is in the cache.
     pub fn new(root: &Path, store: Store, inner: Box<dyn Reporter>) -> Self {
-        Self { root: root.to_owned(), store, inner, running: BTreeMap::new(), failed: false }
+        Self { root: root.to_owned(), store, inner, running: BTreeMap::new(), told: false }
     }
 
     fn write(&mut self, stamped: &Stamped) -> io::Result<()> {
@@ -56,7 +57,7 @@ impl TensorBoard {
             Event::StageResumed { progress, .. } => {
                 if let Some(stage) = self.running.get_mut(&key) {
                     let mut writer = Writer::begin(&stage.folder, stamped.time, Axis::Steps)?;
-                    writer.restart(stamped.time, progress.step + 1)?;
+                    writer.restart(stamped.time, progress.step.saturating_add(1))?;
                     stage.writer = Some(writer);
                 }
             }
@@ -91,8 +92,7 @@ impl TensorBoard {
     /// What the log of a stage tells of the past.
     fn past(&self, folder: &Path, fingerprint: &str) -> io::Result<()> {
         let Ok(fingerprint) = fingerprint.parse() else { return Ok(()) };
-        let log = self.store.read_log(&fingerprint).map_err(io::Error::other)?;
-        let log: Vec<Stamped> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let log = figures_of(&self.store, &fingerprint).map_err(io::Error::other)?;
         write_log(folder, &log).map(drop)
     }
 }
@@ -118,14 +118,17 @@ impl Stage {
 impl Reporter for TensorBoard {
     fn report(&mut self, event: &Stamped) {
         self.inner.report(event);
-        if self.failed {
-            return;
-        }
-        if let Err(error) = self.write(event) {
-            // Metrics that cannot be written are no reason to lose a run, and worth one word.
-            self.failed = true;
-            let message =
-                format!("TensorBoard's files cannot be written below {}: {error}", self.root.display());
+        let Err(error) = self.write(event) else { return };
+        // Metrics that cannot be written are no reason to lose a run, nor those of other stages.
+        let stage = event.event.stage().unwrap_or_default().to_owned();
+        self.running.remove(&(event.point.clone(), stage.clone()));
+        if !self.told {
+            self.told = true;
+            let message = format!(
+                "TensorBoard's files of {stage} cannot be written below {}: {error}; this is said once, and other \
+                 stages go on",
+                self.root.display()
+            );
             self.inner.report(&Stamped::now(Event::Warning { message }));
         }
     }

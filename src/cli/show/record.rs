@@ -10,6 +10,7 @@ use crate::fingerprint::Fingerprint;
 use crate::plan::flat;
 use crate::report::format::{count, number, percent, plural, seconds, when};
 use crate::store::Record;
+use crate::train::{Machine, Timing};
 
 /// A record; its metrics only where the work itself was asked for.
 pub fn text(record: &Record, also: &[Fingerprint], whole: bool) -> String {
@@ -65,13 +66,7 @@ fn metrics(metrics: &Map<String, Value>) -> String {
                     let _ = write!(rest, "\n  {}\n{}", paint(STAGE, output), self::metrics(found));
                 }
             }
-            ("latency_ms", Value::Object(times)) => {
-                for (images, time) in times {
-                    let key = format!("latency of {images}");
-                    let time = format!("{} ms", time.as_f64().map_or("-".to_owned(), number));
-                    rows.push(vec![Cell::left(key).style(FAINT), Cell::left(time)]);
-                }
-            }
+            ("latency", Value::Object(found)) => rows.extend(latency(found)),
             ("channels" | "channels_full" | "plain_channels", _) => {}
             (key, _) if OF_LAYERS.iter().any(|(own, _)| *own == key) => {}
             _ => {
@@ -99,6 +94,22 @@ fn metrics(metrics: &Map<String, Value>) -> String {
         text += &side_by_side(&lists);
     }
     text + &rest
+}
+
+/// Times of forward passes, and the machine that they were measured on.
+fn latency(found: &Map<String, Value>) -> Vec<Vec<Cell>> {
+    let row = |key: String, words: String| vec![Cell::left(key).style(FAINT), Cell::left(words)];
+    let mut rows = Vec::new();
+    for (batch, value) in found {
+        let Ok(timing) = serde_json::from_value::<Timing>(value.clone()) else { continue };
+        let (median, low, high) = (number(timing.median_ms), number(timing.low_ms), number(timing.high_ms));
+        let noisy = if timing.is_noisy() { "; spreads by more than 20%: the machine was busy" } else { "" };
+        let words = format!("{median} ms ({low} to {high} in half of {} passes){noisy}", timing.passes);
+        rows.push(row(format!("latency of {batch}"), words));
+    }
+    let machine = found.get("machine").and_then(|machine| serde_json::from_value(machine.clone()).ok());
+    rows.extend(machine.map(|machine: Machine| row("measured on".to_owned(), machine.to_string())));
+    rows
 }
 
 /// A figure in the unit that its name tells.
@@ -166,9 +177,9 @@ fn confusion(classes: &[Value]) -> String {
             let style = if predicted == class { STAGE } else { anstyle::Style::new() };
             row.push(Cell::right(text).style(style));
         }
-        let all = counts.iter().sum::<u64>().max(1);
+        let all = counts.iter().map(|count| *count as f64).sum::<f64>().max(1.0);
         let right = counts.get(class).copied().unwrap_or(0);
-        row.push(Cell::right(percent(right as f64 / all as f64)));
+        row.push(Cell::right(percent(right as f64 / all)));
         rows.push(row);
     }
     format!("\n{}", columns(&rows))

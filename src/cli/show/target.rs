@@ -1,6 +1,5 @@
 //! What `runner show` was asked for, found in the cache or on the disk.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::Seek;
 use std::path::Path;
@@ -12,9 +11,10 @@ use super::{artifact, record};
 use crate::cli::args::{CacheArgs, ChangeArgs, PipelineArgs, SelectionArgs};
 use crate::cli::open::Opened;
 use crate::cli::plan::points;
+use crate::cli::points::{at_point, split, swept};
 use crate::fingerprint::Fingerprint;
 use crate::pipeline::nearest;
-use crate::plan::{Graph, Verdict, named};
+use crate::plan::{Verdict, named};
 use crate::report::Artifact;
 use crate::report::format::bytes;
 use crate::store::{Lookup, ObjectHash, Record, Store};
@@ -55,7 +55,7 @@ impl Target {
         let pipeline = PipelineArgs { pipeline: pipeline.to_owned(), changes: changes.clone() };
         let mut opened = Opened::new(&pipeline, cache)?;
         let plan = opened.plan(&SelectionArgs::default())?;
-        let (stage, point) = stage.split_once('@').map_or((stage, ""), |(stage, point)| (stage, point));
+        let (stage, point) = split(stage);
         let (name, output) =
             stage.split_once('.').map_or((stage, None), |(name, output)| (name, Some(output)));
         let mut nodes = named(&opened.graph, "the command line", &[name.to_owned()])?;
@@ -66,7 +66,7 @@ impl Target {
         let mut nodes = nodes.into_iter();
         let (Some(id), None) = (nodes.next(), nodes.next()) else {
             return Err(miette!(
-                help = format!("say at which point: `{stage}@KEY=VALUE,...`"),
+                help = format!("say at which point: `{stage}@KEY=VALUE,...`; {}", swept(&opened.graph)),
                 "`{name}` is several pieces of work over the points of the sweep"
             ));
         };
@@ -204,34 +204,6 @@ impl Target {
         }
         text
     }
-}
-
-/// The points that have all the terms of `KEY=VALUE,...`; the last part of a key is enough.
-fn at_point(graph: &Graph, text: &str) -> Result<BTreeSet<usize>> {
-    let terms: Vec<(&str, &str)> = text
-        .split([',', ' '])
-        .filter(|term| !term.is_empty())
-        .map(|term| term.split_once('=').ok_or_else(|| miette!("`{term}` is no KEY=VALUE of a point")))
-        .collect::<Result<_>>()?;
-    let has = |label: &[(String, String)], (key, value): &(&str, &str)| {
-        let is = |own: &str| own == *key || own.ends_with(&format!(".{key}"));
-        label.iter().any(|(own, at)| is(own) && at == value)
-    };
-    let points = graph.points.iter().enumerate();
-    let found: BTreeSet<usize> = points
-        .filter(|(_, point)| terms.iter().all(|term| has(&point.label, term)))
-        .map(|(at, _)| at)
-        .collect();
-    if found.is_empty() {
-        let axes = graph.axes();
-        let help = if axes.is_empty() {
-            "nothing is swept".to_owned()
-        } else {
-            format!("swept are {}", axes.join(", "))
-        };
-        return Err(miette!(help = help, "no point has `{text}`"));
-    }
-    Ok(found)
 }
 
 /// An ordinary file and its length: others may have no end, or no beginning.

@@ -1,7 +1,6 @@
 //! Rows as words: what text, Markdown and LaTeX have in common.
 
-use crate::report::figures::label::{self, Label};
-use crate::report::{Mean, Metric, Row, written};
+use crate::report::{Mean, Metric, Row, metric_title, written};
 
 /// A table of words. The first [`Self::names`] columns say what a row is, the others hold figures.
 pub struct Table {
@@ -16,11 +15,8 @@ pub struct Table {
 impl Table {
     /// These figures of these rows; `baseline` is what they are compared with.
     pub fn new(rows: &[Row], metrics: &[Metric], baseline: Option<&str>) -> Self {
-        let several = label::several(rows.iter().map(|row| (row.stage.as_str(), &row.label)));
-        let methods: Vec<(String, Label)> =
-            rows.iter().map(|row| label::method(&row.stage, several, &row.label)).collect();
         let mut keys: Vec<&str> = Vec::new();
-        for (key, _) in methods.iter().flat_map(|(_, places)| places) {
+        for (key, _) in rows.iter().flat_map(|row| &row.places) {
             if !keys.contains(&key.as_str()) {
                 keys.push(key);
             }
@@ -30,7 +26,7 @@ impl Table {
         let names = head.len() - 1;
         let baseline = baseline.filter(|_| rows.iter().any(|row| row.against_baseline.is_some()));
         for metric in metrics {
-            head.push(title(*metric).to_owned());
+            head.push(metric_title(*metric).to_owned());
             if *metric == Metric::Accuracy {
                 head.extend(baseline.map(|name| format!("vs {}", short(name, &[name]))));
             }
@@ -39,12 +35,12 @@ impl Table {
             head.extend(baseline.map(|name| format!("accuracy vs {}", short(name, &[name]))));
         }
         let one_output = rows.windows(2).all(|pair| pair[0].output == pair[1].output);
-        let cells = |(row, (method, places)): (&Row, &(String, Label))| {
+        let cells = |row: &Row| {
             let place =
-                |key: &&str| places.iter().find(|(own, _)| own == key).map(|(_, value)| value.clone());
+                |key: &&str| row.places.iter().find(|(own, _)| own == key).map(|(_, value)| value.clone());
             let mut cells: Vec<String> = keys.iter().map(|key| place(key).unwrap_or_default()).collect();
-            cells.push(if one_output { method.clone() } else { format!("{method} {}", row.output) });
-            cells.push(row.n().to_string());
+            cells.push(if one_output { row.name.clone() } else { format!("{} {}", row.name, row.output) });
+            cells.push(row.n.to_string());
             for metric in metrics {
                 cells.push(row.means.get(metric).map_or("-".to_owned(), |mean| cell(*metric, *mean)));
                 if *metric == Metric::Accuracy {
@@ -56,7 +52,7 @@ impl Table {
             }
             cells
         };
-        let rows = rows.iter().zip(&methods).map(cells).collect();
+        let rows = rows.iter().map(cells).collect();
         Self { head, rows, names }
     }
 }
@@ -69,21 +65,6 @@ fn short(key: &str, keys: &[&str]) -> String {
         key.split_once('=').map_or((key, String::new()), |(name, value)| (name, format!("={value}")));
     let alone = keys.iter().filter(|other| last(other) == last(name)).count() <= 1;
     if alone { last(name) + &value } else { key.to_owned() }
-}
-
-fn title(metric: Metric) -> &'static str {
-    match metric {
-        Metric::Accuracy => "accuracy",
-        Metric::Loss => "loss",
-        Metric::FlopsRatio => "FLOPs kept",
-        Metric::FlopsWanted => "wanted",
-        Metric::Macs => "FLOPs",
-        Metric::Parameters => "parameters",
-        Metric::Bytes => "size",
-        Metric::Latency1 => "ms at 1",
-        Metric::Latency64 => "ms at 64",
-        Metric::Seconds => "train time",
-    }
 }
 
 fn cell(metric: Metric, mean: Mean) -> String {
@@ -103,8 +84,9 @@ fn difference(row: &Row) -> String {
     let interval =
         found.interval.map_or(String::new(), |(low, high)| format!(" [{}, {}]", points(low), points(high)));
     // Fewer pairs than networks: some points have no baseline.
-    let pairs = if found.n == row.n() { String::new() } else { format!(" of {}", found.n) };
-    format!("{}{interval}{pairs}", points(found.mean))
+    let pairs = if found.n == row.n { String::new() } else { format!(" of {}", found.n) };
+    let mark = if found.is_significant() { "*" } else { "" };
+    format!("{}{interval}{mark}{pairs}", points(found.mean))
 }
 
 #[cfg(test)]

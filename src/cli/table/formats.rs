@@ -5,6 +5,7 @@ use miette::{IntoDiagnostic, Result};
 
 use super::cells::Table;
 use crate::cli::style::{Cell, FAINT, columns, columns_of};
+use crate::report::format::plain;
 use crate::report::{Metric, Row};
 
 /// Aligned columns. What does not fit into `width` goes on below, with the columns that say what a row is again.
@@ -44,8 +45,8 @@ pub fn text(table: &Table, width: usize) -> String {
     blocks.into_iter().map(drawn).collect::<Vec<_>>().join("\n")
 }
 
-/// A table of GitHub's Markdown.
-pub fn markdown(table: &Table) -> String {
+/// A table of GitHub's Markdown, and its notes below.
+pub fn markdown(table: &Table, notes: &[String]) -> String {
     let line = |cells: &[String]| {
         let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
         format!("| {} |\n", cells.join(" | "))
@@ -53,7 +54,8 @@ pub fn markdown(table: &Table) -> String {
     let figures = table.head.len() - table.names;
     let rule = format!("|{}{}\n", "---|".repeat(table.names), "--:|".repeat(figures));
     let rows: String = table.rows.iter().map(|row| line(row)).collect();
-    line(&table.head) + &rule + &rows
+    let notes: String = notes.iter().map(|note| format!("\n{}\n", note.replace('*', "\\*"))).collect();
+    line(&table.head) + &rule + &rows + &notes
 }
 
 /// Plain numbers, one column each for mean and standard deviation.
@@ -68,12 +70,15 @@ pub fn csv(rows: &[Row], metrics: &[Metric]) -> Result<String> {
     for metric in metrics {
         header.extend([metric.name().to_owned(), format!("{}_sd", metric.name())]);
     }
-    header.extend(["difference", "difference_low", "difference_high", "pairs"].map(str::to_owned));
+    header.extend(
+        ["difference", "difference_low", "difference_high", "pairs", "seeds", "p", "p_holm"]
+            .map(str::to_owned),
+    );
     writer.write_record(&header).into_diagnostic()?;
-    let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    let number = |value: Option<f64>| value.map_or(String::new(), plain);
     for row in rows {
         let mut record: Vec<String> = row.label.iter().map(|(_, value)| value.clone()).collect();
-        record.extend([row.stage.clone(), row.output.clone(), row.n().to_string()]);
+        record.extend([row.stage.clone(), row.output.clone(), row.n.to_string()]);
         for metric in metrics {
             let mean = row.means.get(metric);
             record.extend([number(mean.map(|mean| mean.mean)), number(mean.and_then(|mean| mean.sd))]);
@@ -81,22 +86,26 @@ pub fn csv(rows: &[Row], metrics: &[Metric]) -> Result<String> {
         let interval = row.against_baseline.and_then(|difference| difference.interval);
         record.push(number(row.against_baseline.map(|difference| difference.mean)));
         record.extend([number(interval.map(|found| found.0)), number(interval.map(|found| found.1))]);
-        record.push(row.against_baseline.map_or(String::new(), |difference| difference.n.to_string()));
+        let counts = row.against_baseline.map(|found| [found.n, found.seeds].map(|count| count.to_string()));
+        record.extend(counts.unwrap_or_default());
+        record.push(number(row.against_baseline.and_then(|difference| difference.p)));
+        record.push(number(row.against_baseline.and_then(|difference| difference.p_holm)));
         writer.write_record(&record).into_diagnostic()?;
     }
     let bytes = writer.into_inner().into_diagnostic()?;
     String::from_utf8(bytes).into_diagnostic()
 }
 
-/// A `tabular` with the rules of the `booktabs` package.
-pub fn latex(table: &Table) -> String {
+/// A `tabular` with the rules of the `booktabs` package; its notes are comments before it.
+pub fn latex(table: &Table, notes: &[String]) -> String {
     let line = |cells: &[String]| {
         format!("{} \\\\\n", cells.iter().map(|cell| escaped(cell)).collect::<Vec<_>>().join(" & "))
     };
     let columns = "l".repeat(table.names) + &"r".repeat(table.head.len() - table.names);
     let rows: String = table.rows.iter().map(|row| line(row)).collect();
+    let notes: String = notes.iter().map(|note| format!("% {note}\n")).collect();
     format!(
-        "% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n",
+        "% \\usepackage{{booktabs}}\n{notes}\\begin{{tabular}}{{{columns}}}\n\\toprule\n{}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n",
         line(&table.head)
     )
 }
@@ -163,6 +172,6 @@ mod tests {
 
     #[test]
     fn markdown_and_latex_escape_what_they_would_read_otherwise() {
-        insta::assert_snapshot!(format!("{}\n{}", markdown(&table()), latex(&table())));
+        insta::assert_snapshot!(format!("{}\n{}", markdown(&table(), &[]), latex(&table(), &[])));
     }
 }

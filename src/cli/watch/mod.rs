@@ -107,7 +107,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let mut reporter: Option<Box<dyn Reporter>> = match (&screen, args.json) {
         (Some(_), _) => None,
         (None, true) => Some(Box::new(Json(stop.clone()))),
-        (None, false) => Some(Box::new(Terminal::on_stdout())),
+        (None, false) => Some(Box::new(Terminal::from_outside())),
     };
     if let Some(reporter) = &mut reporter {
         reporter.report(&beginning(&opened.name, &watched, &live));

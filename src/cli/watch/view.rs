@@ -239,6 +239,7 @@ fn line(live: &Live<'_>, news: &News, short: &BTreeMap<String, String>) -> Optio
         Event::StageFailed { message, .. } => (true, format!("failed: {message}")),
         Event::StageRetried { pause, .. } => (true, format!("is tried again in {}", seconds(*pause))),
         Event::StageInterrupted { .. } => (true, "interrupted, its state is saved".to_owned()),
+        Event::StageWarned { message, .. } => (true, format!("warning: {message}")),
         Event::Warning { message } => (true, format!("warning: {message}")),
         _ => return None,
     };

@@ -8,7 +8,7 @@ use flate2::read::MultiGzDecoder;
 use md5::{Digest, Md5};
 
 use super::published::{Download, Packing, PublishedFile};
-use crate::data::{DataParams, set};
+use crate::data::{DataParams, files};
 
 /// How closely files are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub fn presence(
     member: &PublishedFile,
     depth: Depth,
 ) -> io::Result<Presence> {
-    let Some(path) = set::present(params, member.base()).into_iter().next() else {
+    let Some(path) = files::present(params, member.base()).into_iter().next() else {
         return Ok(Presence::Missing);
     };
     Ok(match difference(download, member, &path, depth)? {

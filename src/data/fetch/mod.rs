@@ -30,8 +30,8 @@ pub use error::FetchError;
 pub use http::{Patience, Proxies};
 pub use published::{Download, Packing, Published, PublishedFile, published};
 
+use super::files;
 use super::params::DataParams;
-use super::set;
 use crate::shown::address;
 use http::Client;
 use part::Part;
@@ -214,7 +214,7 @@ impl Found {
 fn look(params: &DataParams, download: &Download) -> Result<Found, FetchError> {
     let mut found = Found { whole: Vec::new(), obstacles: Vec::new() };
     for member in &download.members {
-        for path in set::present(params, member.base()) {
+        for path in files::published(params, member.base()) {
             let difference = check::difference(download, member, &path, Depth::Content);
             match difference.map_err(FetchError::io("read", &path))? {
                 Some(difference) => found.obstacles.push((path, difference)),

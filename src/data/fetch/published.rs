@@ -187,12 +187,12 @@ pub fn published(set: DataSetName) -> Published {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::set;
+    use crate::data::files;
 
     #[test]
     fn what_is_fetched_is_exactly_what_the_reader_looks_for() {
         for set in DataSetName::ALL.into_iter().filter(|set| *set != DataSetName::FashionMnistMini) {
-            let read: Vec<String> = set::files(set).concat();
+            let read: Vec<String> = files::all_names(set);
             let mut fetched = Vec::new();
             for member in published(set).downloads.iter().flat_map(|download| &download.members) {
                 fetched.push(member.name.rsplit('/').next().unwrap_or_default().to_owned());

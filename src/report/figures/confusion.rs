@@ -27,7 +27,7 @@ impl Matrix {
     /// The share of each true class's images; a class without images has zeros.
     pub fn shares(&self) -> Vec<Vec<f64>> {
         let row = |row: &Vec<u64>| {
-            let all = row.iter().sum::<u64>().max(1) as f64;
+            let all = row.iter().map(|count| *count as f64).sum::<f64>().max(1.0);
             row.iter().map(|count| *count as f64 / all).collect()
         };
         self.counts.iter().map(row).collect()
@@ -36,7 +36,7 @@ impl Matrix {
     fn add(&mut self, other: &[Vec<u64>]) {
         self.n += 1;
         for (row, more) in self.counts.iter_mut().zip(other) {
-            row.iter_mut().zip(more).for_each(|(count, more)| *count += more);
+            row.iter_mut().zip(more).for_each(|(count, more)| *count = count.saturating_add(*more));
         }
     }
 }

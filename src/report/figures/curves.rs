@@ -1,5 +1,7 @@
 //! Loss and accuracy by epoch, over seeds.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::label::{self, Label};
 use super::{Absent, Study, sheet};
 use crate::report::Mean;
@@ -41,15 +43,20 @@ pub struct EpochMeans {
 impl Curve {
     /// The means of every epoch.
     pub fn means(&self) -> Vec<EpochMeans> {
-        let epochs = self.runs.iter().flat_map(|(_, run)| run).map(|record| record.epoch).max().unwrap_or(0);
-        (1..=epochs)
-            .map(|epoch| {
-                let here = || {
-                    self.runs.iter().filter_map(|(_, run)| run.iter().find(|record| record.epoch == epoch))
-                };
+        // By the epochs that are there, not by all up to the last: what a record says of its epoch may be any number.
+        let mut epochs: BTreeMap<u64, Vec<&EpochRecord>> = BTreeMap::new();
+        for (_, run) in &self.runs {
+            let mut seen = BTreeSet::new();
+            for record in run.iter().filter(|record| seen.insert(record.epoch)) {
+                epochs.entry(record.epoch).or_default().push(record);
+            }
+        }
+        epochs
+            .into_iter()
+            .map(|(epoch, here)| {
                 let mean = |value: fn(&EpochRecord) -> Option<f64>| {
                     let finite = |value: &f64| value.is_finite();
-                    Mean::of(&here().filter_map(value).filter(finite).collect::<Vec<_>>())
+                    Mean::of(&here.iter().copied().filter_map(value).filter(finite).collect::<Vec<_>>())
                 };
                 EpochMeans {
                     epoch,
@@ -153,6 +160,14 @@ mod tests {
             mean_gate: None,
             lr: 0.1,
         }
+    }
+
+    #[test]
+    fn epochs_of_any_number_cost_no_more_than_their_records() {
+        let run = vec![record(1, 2.0, None), record(10_000_000, 1.0, None), record(u64::MAX, 0.5, None)];
+        let curve = Curve { stage: "retrain".into(), label: vec![], runs: vec![("".into(), run)] };
+        let epochs: Vec<u64> = curve.means().iter().map(|means| means.epoch).collect();
+        assert_eq!(epochs, [1, 10_000_000, u64::MAX]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub use channels::{Channels, Structure};
 pub use confusion::{Confusion, Matrix};
 pub use curves::{Curve, Curves, EpochMeans};
 pub use gates::{Gates, Histogram, Threshold};
-pub use pareto::{Pareto, ParetoPoint, UNPRUNED};
+pub use pareto::{Pareto, ParetoPoint};
 pub use similarity::{Correlations, Similarity, correlation};
 pub use stages::{Stage, StageGraph};
 pub use time::{StageTime, Time, Took};
@@ -216,7 +216,6 @@ impl Content {
 /// A network that was evaluated.
 struct Evaluated<'a> {
     trained_by: &'a str,
-    output: &'a str,
     label: Label,
     metrics: &'a Value,
 }
@@ -250,7 +249,7 @@ impl<'a> Study<'a> {
             let output = best.or(edge.outputs.first())?;
             let metrics = record.metrics["networks"].get(output.as_str())?;
             let trained_by = graph.node(edge.from).name.as_str();
-            Some(Evaluated { trained_by, output, label: graph.common_label(id), metrics })
+            Some(Evaluated { trained_by, label: graph.common_label(id), metrics })
         })
     }
 

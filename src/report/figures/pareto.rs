@@ -1,8 +1,10 @@
 //! Accuracy against FLOPs: what every method reaches at what cost, over seeds.
 
+use std::collections::BTreeSet;
+
 use super::label::{self, Label};
-use super::{Absent, Evaluated, Study, sheet};
-use crate::report::Mean;
+use super::{Absent, Study, sheet};
+use crate::report::{Grouping, Mean, Metric, Row, merged_rows, observations};
 
 /// The figure's data.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +16,7 @@ pub struct Pareto {
 /// One structure's cost and accuracy over seeds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParetoPoint {
-    /// The method: the rule where rules are swept, else the stage that trained the network.
+    /// The method, as the table names it.
     pub series: String,
     /// Which of its networks: `best`, `last`, ...
     pub output: String,
@@ -30,50 +32,29 @@ pub struct ParetoPoint {
     pub on_front: bool,
 }
 
-/// What one evaluated network adds to a point.
-struct Found {
-    series: String,
-    output: String,
-    label: Label,
-    flops: f64,
-    accuracy: f64,
-    unpruned: bool,
-}
-
 impl Pareto {
-    /// From the records of a study.
+    /// From the records of a study. The points are rows of the study's table: the same means over the same networks.
     ///
     /// # Errors
     /// Nothing was evaluated yet.
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
-        let evaluated: Vec<(Evaluated<'_>, Label)> = study
-            .evaluated()
-            .map(|network| {
-                let label = label::without_seeds(&network.label);
-                (network, label)
-            })
-            .collect();
-        let several = label::several(evaluated.iter().map(|(network, label)| (network.trained_by, label)));
-        let found: Vec<Found> = evaluated
+        let graph = study.graph;
+        let records: Vec<_> = study.plan.entries.iter().map(|entry| entry.record().cloned()).collect();
+        let mut found = observations(graph, &records);
+        // Of the networks of a training the best is the result.
+        let best: BTreeSet<(Label, String)> = found
             .iter()
-            .filter_map(|(network, label)| {
-                let number = |key: &str| network.metrics[key].as_f64();
-                let (macs, plain) = (number("macs")?, number("plain_macs")?);
-                let (series, label) = label::method(network.trained_by, several, label);
-                Some(Found {
-                    series,
-                    output: network.output.to_owned(),
-                    label,
-                    flops: macs / plain,
-                    accuracy: number("accuracy")?,
-                    unpruned: network.metrics["channels"] == network.metrics["plain_channels"],
-                })
-            })
+            .filter(|one| one.output == "best")
+            .map(|one| (one.label.clone(), one.stage.clone()))
             .collect();
-        if found.is_empty() {
+        found.retain(|one| one.output == "best" || !best.contains(&(one.label.clone(), one.stage.clone())));
+        let over = graph.axes().into_iter().filter(|key| label::is_seed(key)).collect();
+        let rows = merged_rows(graph, &found, &Grouping { over, ..Grouping::default() });
+        let points: Vec<ParetoPoint> = rows.iter().filter_map(point).collect();
+        if points.is_empty() {
             return Err(Absent::new("no network was evaluated yet"));
         }
-        Ok(Self { points: front(named(grouped(found))) })
+        Ok(Self { points: front(sorted(points)) })
     }
 
     /// The names of the series, in the order in which they are drawn.
@@ -122,51 +103,21 @@ impl Pareto {
     }
 }
 
-/// The name of a curve of unpruned networks.
-pub const UNPRUNED: &str = "unpruned";
-
-/// Calls the one method that prunes nothing by what it is.
-fn named(mut points: Vec<ParetoPoint>) -> Vec<ParetoPoint> {
-    let prunes = |name: &str| points.iter().any(|point| point.series == name && !point.unpruned);
-    let mut names: Vec<String> =
-        points.iter().map(|point| point.series.clone()).filter(|name| !prunes(name)).collect();
-    names.dedup();
-    if let [only] = names.as_slice() {
-        let unpruned = points.iter_mut().filter(|point| point.series == *only);
-        unpruned.for_each(|point| point.series = UNPRUNED.to_owned());
-    }
-    points
+/// A row of the table as a point.
+fn point(row: &Row) -> Option<ParetoPoint> {
+    Some(ParetoPoint {
+        series: row.name.clone(),
+        output: row.output.clone(),
+        label: row.places.clone(),
+        flops: *row.means.get(&Metric::FlopsRatio)?,
+        accuracy: *row.means.get(&Metric::Accuracy)?,
+        unpruned: row.unpruned,
+        on_front: false,
+    })
 }
 
-fn grouped(found: Vec<Found>) -> Vec<ParetoPoint> {
-    let mut groups: Vec<Vec<Found>> = Vec::new();
-    for one in found {
-        let same = |group: &&mut Vec<Found>| {
-            let first = &group[0];
-            (&first.series, &first.output, &first.label) == (&one.series, &one.output, &one.label)
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(one),
-            None => groups.push(vec![one]),
-        }
-    }
-    let mean =
-        |group: &[Found], value: fn(&Found) -> f64| Mean::of(&group.iter().map(value).collect::<Vec<_>>());
-    let mut points: Vec<ParetoPoint> = groups
-        .iter()
-        .filter_map(|group| {
-            let first = group.first()?;
-            Some(ParetoPoint {
-                series: first.series.clone(),
-                output: first.output.clone(),
-                label: first.label.clone(),
-                flops: mean(group, |one| one.flops)?,
-                accuracy: mean(group, |one| one.accuracy)?,
-                unpruned: group.iter().all(|one| one.unpruned),
-                on_front: false,
-            })
-        })
-        .collect();
+/// Points of a series stand together, the cheapest first.
+fn sorted(mut points: Vec<ParetoPoint>) -> Vec<ParetoPoint> {
     let place: Vec<String> = points.iter().map(|point| point.series.clone()).collect();
     let place = |name: &str| place.iter().position(|other| other == name);
     points
@@ -191,27 +142,30 @@ fn front(mut points: Vec<ParetoPoint>) -> Vec<ParetoPoint> {
 mod tests {
     use super::*;
 
-    fn found(series: &str, ratio: &str, flops: f64, accuracy: f64) -> Found {
+    fn found(series: &str, ratio: &str, flops: f64, accuracy: f64) -> ParetoPoint {
         let label = vec![("flops_ratio".to_owned(), ratio.to_owned())];
-        Found { series: series.into(), output: "best".into(), label, flops, accuracy, unpruned: false }
+        let mean = |value: f64| Mean { n: 1, mean: value, sd: None };
+        ParetoPoint {
+            series: series.into(),
+            output: "best".into(),
+            label,
+            flops: mean(flops),
+            accuracy: mean(accuracy),
+            unpruned: false,
+            on_front: false,
+        }
     }
 
     #[test]
-    fn seeds_become_a_mean_and_the_front_is_what_brute_force_finds() {
-        let points = front(grouped(vec![
+    fn points_stand_by_series_and_the_front_is_what_brute_force_finds() {
+        let points = front(sorted(vec![
             found("gates", "0.5", 0.50, 0.90),
             found("uniform", "0.3", 0.30, 0.85),
-            found("gates", "0.3", 0.29, 0.80),
-            found("gates", "0.3", 0.31, 0.84),
+            found("gates", "0.3", 0.30, 0.82),
             found("uniform", "0.5", 0.50, 0.88),
         ]));
         let names: Vec<_> = points.iter().map(|p| (p.series.as_str(), p.label[0].1.as_str())).collect();
         assert_eq!(names, [("gates", "0.3"), ("gates", "0.5"), ("uniform", "0.3"), ("uniform", "0.5")]);
-        let first = &points[0];
-        assert_eq!(first.accuracy.n, 2);
-        assert!((first.accuracy.mean - 0.82).abs() < 1e-12 && (first.flops.mean - 0.30).abs() < 1e-12);
-        // Two values that lie 0.04 apart have the sample standard deviation 0.04 / sqrt(2).
-        assert!((first.accuracy.sd.unwrap() - 0.04 / 2f64.sqrt()).abs() < 1e-12);
         assert_eq!(points.iter().map(|p| p.on_front).collect::<Vec<_>>(), [false, true, true, false]);
     }
 }

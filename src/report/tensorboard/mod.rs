@@ -16,7 +16,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use prost::Message;
 
+use super::tail::Tail;
 use crate::engine::Stamped;
+use crate::fingerprint::Fingerprint;
+use crate::store::{Store, StoreError};
 use proto::{Event, SessionLog, Summary, What};
 
 /// What every file begins with.
@@ -85,7 +88,7 @@ impl Writer {
 
     fn put(&mut self, time: Timestamp, step: u64, what: What) -> io::Result<()> {
         let wall_time = time.as_millisecond() as f64 / 1000.0;
-        let event = Event { wall_time, step: step as i64, what: Some(what) };
+        let event = Event { wall_time, step: i64::try_from(step).unwrap_or(i64::MAX), what: Some(what) };
         // At once, so that a reader beside it sees whole records only.
         self.file.write_all(&framed(&event.encode_to_vec()))
     }
@@ -99,6 +102,20 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = entries.filter(is_one).collect();
     found.sort();
     found
+}
+
+/// What of a log [`write_log`] reads.
+///
+/// # Errors
+/// It cannot be read.
+pub fn figures_of(store: &Store, work: &Fingerprint) -> Result<Vec<Stamped>, StoreError> {
+    let mut kept = Vec::new();
+    Tail::default().events(store, work, &mut |stamped| {
+        if scalars::matters(&stamped.event) {
+            kept.push(stamped);
+        }
+    })?;
+    Ok(kept)
 }
 
 /// Writes what a log tells, as one file. Says whether there was something to write.
@@ -124,14 +141,28 @@ pub fn write_log(folder: &Path, log: &[Stamped]) -> io::Result<bool> {
 
 /// The folder of a stage at a point below `root`: readable, and another one for other work.
 pub fn folder(root: &Path, point: &str, stage: &str, fingerprint: &str) -> PathBuf {
-    let plain = |c: char| if c.is_alphanumeric() || "-_.=+[]".contains(c) { c } else { ',' };
     let digits = fingerprint.get(..8).unwrap_or(fingerprint);
-    let name = format!("{stage}-{digits}");
-    if point.is_empty() {
-        root.join(name)
-    } else {
-        root.join(point.chars().map(plain).collect::<String>()).join(name)
+    let name = format!("{}-{digits}", component(stage));
+    if point.is_empty() { root.join(name) } else { root.join(component(point)).join(name) }
+}
+
+/// The longest name of a folder, in bytes. File systems take 255, some with encryption 143.
+const LONGEST: usize = 120;
+
+/// A name as one component of a path. What a file system may read otherwise becomes a comma; a name that is too long keeps
+/// its beginning, and the hash of the whole tells it from others with the same beginning.
+fn component(name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || "-_.=+[]".contains(c) { c } else { ',' };
+    let plain: String = name.chars().map(plain).collect();
+    if plain.len() <= LONGEST && !matches!(plain.as_str(), "" | "." | "..") {
+        return plain;
     }
+    let hash = blake3::hash(name.as_bytes()).to_hex();
+    let mut room = LONGEST - 1 - 8;
+    while !plain.is_char_boundary(room.min(plain.len())) {
+        room -= 1;
+    }
+    format!("{}~{}", &plain[..room.min(plain.len())], &hash[..8])
 }
 
 /// A record of TFRecord: the length, its checksum, the content, its checksum.
@@ -205,6 +236,24 @@ mod tests {
             Path::new("tb/seed=1,t.flops_ratio=0.3/retrain-3f2a91bc")
         );
         assert_eq!(found("init.x=../a/b"), Path::new("tb/init.x=..,a,b/retrain-3f2a91bc"));
+    }
+
+    #[test]
+    fn long_names_are_cut_and_stay_different() {
+        let point = |end: &str| format!("init.channels=[{}] seed={end}", "64, ".repeat(100));
+        let found = |point: &str| folder(Path::new("tb"), point, "retrain", "3f2a91bc0000");
+        let (one, two) = (found(&point("1")), found(&point("2")));
+        assert_ne!(one, two);
+        let root = tempfile::tempdir().unwrap();
+        for (point, stage) in
+            [(point("1"), "s"), ("\u{fc}".repeat(300), "s"), (String::new(), &"s".repeat(300))]
+        {
+            let folder = folder(root.path(), &point, stage, "3f2a91bc0000");
+            Writer::begin(&folder, Timestamp::now(), Axis::Steps).unwrap();
+            assert_eq!(files(&folder).len(), 1);
+        }
+        assert!(found("..").ends_with(Path::new(&component("..")).join("retrain-3f2a91bc")));
+        assert_ne!(component(".."), "..");
     }
 
     #[test]

@@ -62,12 +62,23 @@ fn histogram(gates: &Histogram) -> HistogramProto {
     HistogramProto {
         min: gates.min,
         max: gates.max,
-        num: gates.counts.iter().sum::<u64>() as f64,
+        num: gates.counts.iter().map(|count| *count as f64).sum(),
         sum: gates.sum,
         sum_squares: gates.sum_squares,
         bucket_limit: gates.limits(),
         bucket: gates.counts.iter().map(|count| *count as f64).collect(),
     }
+}
+
+/// Whether [`settled`] goes by an event.
+pub fn matters(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::StageStarted { .. }
+            | Event::StageResumed { .. }
+            | Event::EpochFinished { .. }
+            | Event::StageFinished { .. }
+    )
 }
 
 /// What holds of a log in the end: without the epochs that were done again, by a later run or after going on from an

@@ -27,7 +27,7 @@ fn result(store: &Store, work: Fingerprint, contents: &[&[u8]], input: Option<&[
 }
 
 pub(super) fn fill(store: &Store) {
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1, of: None };
     store.save_partial(&GONE[0], &history, b"done since").unwrap();
     result(store, GONE[0], &[b"old", b"older"], None);
     result(store, GONE[1], &[b"old", b"shared"], None);
