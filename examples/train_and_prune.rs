@@ -76,7 +76,7 @@ fn trained(
         keep: Keep::BestValidation,
         budget: Budget { save_every: Duration::from_secs(60) },
     };
-    let done = train(&run, network, host)?.ok_or("the run was stopped")?;
+    let done = train(&run, network.clone(), host)?.ok_or("the run was stopped")?;
     Ok(done.best)
 }
 

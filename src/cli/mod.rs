@@ -15,6 +15,7 @@ mod data;
 mod export;
 mod graph;
 mod import;
+mod location;
 mod log;
 mod open;
 mod parse;

@@ -1,6 +1,8 @@
 //! `runner run`: run what is stale.
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use miette::{IntoDiagnostic, Result};
@@ -17,7 +19,7 @@ use crate::engine::{
 use crate::ops::Vectors;
 use crate::plan::{Estimates, Node, NodeId, Plan};
 use crate::state::{RunState, StageState};
-use crate::store::StoreError;
+use crate::store::{Patience, StoreError};
 use crate::written::check_folder;
 
 /// Run the stages of a pipeline that are stale
@@ -79,12 +81,17 @@ pub fn start_pool(how: &HowArgs) -> Result<()> {
 /// # Errors
 /// A plan that cannot be made, a device that is not there. What fails in the run itself is part of the summary.
 pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Result<(RunSummary, StopFlag)> {
+    // A visit makes a cache that is not there yet.
+    let cache = super::location::line(&opened.store)?;
     // From before the plan on: what it finds in the cache must be there when its turn comes.
     let _visit = opened.store.visit(&mut || {
         if !how.quiet {
             tell!("waiting until `runner cache gc` has cleared the cache");
         }
     })?;
+    if !how.quiet && !how.json {
+        tell!("{cache}");
+    }
     if let Some(folder) = &how.tensorboard {
         check_folder(folder, &opened.inputs())?;
     }
@@ -97,6 +104,7 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
         warnings.extend(device.warning);
     }
     let stop = StopFlag::on_signals().into_diagnostic()?;
+    opened.store = opened.store.clone().with_patience(patience(&stop));
     // What is in the cache needs nobody's help.
     let shared = if plan.to_run() > 0 { how.sharing.open(wanted, &mut warnings) } else { None };
     let is_sweep = opened.graph.points.len() > 1;
@@ -137,6 +145,21 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
         keep(kept.end(opened, &done, exit_code(&done, &stop)), reporter.as_mut());
     }
     Ok((done, stop))
+}
+
+/// Says once that a writer waits for a process that holds the cache's lock, and ends the wait when the run is to stop.
+fn patience(stop: &StopFlag) -> Patience {
+    let (stop, told) = (stop.clone(), AtomicBool::new(false));
+    Patience::new(move |lock| {
+        if !told.swap(true, Ordering::Relaxed) {
+            tell!(
+                "{} another process holds {}, which only runner should; waiting until it lets go",
+                paint(STALE, "waiting:"),
+                lock.display()
+            );
+        }
+        if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
 }
 
 /// The stages to run, as events name them, and how long each is expected to take.

@@ -156,15 +156,13 @@ fn command(
 
 /// The option that names a cache other than the default one, with a blank before it.
 pub fn cache_option(cache: &CacheArgs) -> String {
-    if cache.cache == std::path::Path::new("cache") {
-        return String::new();
-    }
-    format!(" --cache {}", quoted(&cache.cache.display().to_string()))
+    let Some(folder) = cache.given() else { return String::new() };
+    format!(" --cache {}", quoted(&folder.display().to_string()))
 }
 
 /// A word for a shell.
 pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 

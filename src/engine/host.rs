@@ -114,6 +114,8 @@ pub struct StageHost<'a> {
     of: SavedFor,
     /// The runs before this one that led to the state it goes on from.
     before: Option<History>,
+    /// Why the saved state could not be read. It may be whole, so nothing must take its place.
+    unread: Option<StoreError>,
     started: Timestamp,
     clock: Instant,
     last_progress: Option<Instant>,
@@ -139,6 +141,7 @@ impl<'a> StageHost<'a> {
             stage: stage.to_owned(),
             of,
             before: None,
+            unread: None,
             started: Timestamp::now(),
             clock: Instant::now(),
             last_progress: None,
@@ -190,6 +193,9 @@ impl<'a> StageHost<'a> {
 
 impl Host for StageHost<'_> {
     fn checkpoint(&mut self, state: &[u8]) -> Result<(), HostError> {
+        if let Some(error) = self.unread.take() {
+            return Err(HostError(Box::new(error)));
+        }
         self.store
             .save_partial(&self.fingerprint, &self.history(), state)
             .map_err(|error| HostError(Box::new(error)))?;
@@ -204,8 +210,11 @@ impl Host for StageHost<'_> {
                 return Some(state);
             }
             Ok(Partial::Absent) => return None,
-            Ok(Partial::Damaged) => self.set_state_aside("is damaged, unreadable or of another format"),
-            Err(error) => Err(error),
+            Ok(Partial::Damaged) => self.set_state_aside("is damaged or of another format"),
+            Err(error) => {
+                self.unread = Some(error);
+                return None;
+            }
         };
         if let Err(error) = found {
             let message = format!(
@@ -244,6 +253,6 @@ impl Host for StageHost<'_> {
     }
 
     fn should_stop(&self) -> bool {
-        self.limits.is_over() || self.is_late()
+        self.limits.is_over() || self.is_late() || self.unread.is_some()
     }
 }

@@ -213,6 +213,7 @@ fn entry(
             Lookup::Absent => {}
             Lookup::OutputMissing { output } => missing = Some(Reason::OutputMissing { output }),
             Lookup::Damaged => missing = Some(Reason::RecordDamaged),
+            Lookup::Unreadable => missing = Some(Reason::RecordUnreadable),
         }
     }
     let current = Current { node, images: params, data, inputs: &inputs, givers: &givers };

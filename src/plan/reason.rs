@@ -100,6 +100,8 @@ pub enum Reason {
     },
     /// The result was recorded, but the record is not what was written.
     RecordDamaged,
+    /// The disk does not give the record back.
+    RecordUnreadable,
     /// The last run's result is not in the cache any more.
     ResultGone,
     /// Asked for by `--force`.
@@ -138,6 +140,7 @@ impl fmt::Display for Reason {
             Self::InputRuns { stage } => write!(f, "input {stage} will run"),
             Self::OutputMissing { output } => write!(f, "output {output} missing from the cache"),
             Self::RecordDamaged => f.write_str("record damaged"),
+            Self::RecordUnreadable => f.write_str("record cannot be read"),
             Self::ResultGone => f.write_str("result no longer in the cache"),
             Self::Forced => f.write_str("forced"),
         }

@@ -115,6 +115,9 @@ pub struct Row {
     pub points: usize,
     /// Whether no channel of any of them was removed.
     pub unpruned: bool,
+    /// The accuracy of each different network.
+    #[serde(skip)]
+    pub accuracies: Vec<f64>,
     /// Means over the different networks.
     #[serde(rename = "figures")]
     pub means: BTreeMap<Metric, Mean>,
@@ -216,10 +219,10 @@ fn grouped(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
     let row = |key: Key| {
         let members = &groups[&key];
         let networks = networks(members);
-        let means = Metric::ALL.into_iter().filter_map(|metric| {
-            let values: Vec<f64> = networks.iter().filter_map(|network| figure(network, metric)).collect();
-            Some((metric, Mean::of(&values)?))
-        });
+        let values = |metric: Metric| -> Vec<f64> {
+            networks.iter().filter_map(|network| figure(network, metric)).collect()
+        };
+        let means = Metric::ALL.into_iter().filter_map(|metric| Some((metric, Mean::of(&values(metric))?)));
         let means = means.collect();
         let against_baseline = grouping
             .baseline
@@ -236,6 +239,7 @@ fn grouped(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
             n: networks.len(),
             points: members.len(),
             unpruned: members.iter().all(|member| member.unpruned),
+            accuracies: values(Metric::Accuracy),
             means,
             against_baseline,
             measured: members.iter().filter_map(|member| member.measured.clone()).collect(),

@@ -263,7 +263,7 @@ impl Stage for GateTrain {
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
-        let mut network = job.inputs.network("network")?;
+        let mut network = job.inputs.take_network("network")?;
         check_shape(&network, job.data)?;
         let sparsity = Sparsity { balance: self.balance, ratio: self.sparsity, zero: self.zero };
         let objective = match self.mode {
@@ -295,7 +295,7 @@ impl Stage for GateTrain {
             keep: if self.keep == KeepRule::Last { Keep::Last } else { Keep::BestValidation },
             budget: SAVE,
         };
-        let Some(trained) = train(&run, &network, job.host)? else { return Ok(Outcome::Interrupted) };
+        let Some(trained) = train(&run, network, job.host)? else { return Ok(Outcome::Interrupted) };
         let metrics = json!({
             "kept_epoch": trained.best_epoch,
             "kept_because": self.kept_because(&trained.history),

@@ -165,7 +165,7 @@ impl Stage for Retrain {
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
-        let network = job.inputs.network("network")?;
+        let network = job.inputs.take_network("network")?;
         check_shape(&network, job.data)?;
         let epochs = self.budget.epochs(self.epochs, &network.spec);
         let training = Training {
@@ -180,7 +180,7 @@ impl Stage for Retrain {
             conv: self.conv,
             keep: Keep::BestValidation,
         };
-        let Some(trained) = training.run(job, &network)? else { return Ok(Outcome::Interrupted) };
+        let Some(trained) = training.run(job, network)? else { return Ok(Outcome::Interrupted) };
         let metrics = json!({
             "epochs": epochs,
             "best_epoch": trained.best_epoch,
@@ -188,8 +188,8 @@ impl Stage for Retrain {
             "history": trained.history,
         });
         let artifacts = BTreeMap::from([
-            ("best", trained.best.to_safetensors()?),
-            ("last", trained.last.to_safetensors()?),
+            ("best", trained.best.into_safetensors()?),
+            ("last", trained.last.into_safetensors()?),
         ]);
         let warnings = schedule_warnings(&self.schedule, epochs as f64);
         Ok(Outcome::Done(Output { artifacts, metrics, warnings }))

@@ -128,7 +128,7 @@ impl Stage for Slimming {
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
-        let mut network = job.inputs.network("network")?;
+        let mut network = job.inputs.take_network("network")?;
         check_shape(&network, job.data)?;
         // Gates of an earlier stage would otherwise be penalised in place of the scales.
         fold_gates(&mut network);
@@ -144,7 +144,7 @@ impl Stage for Slimming {
             conv: self.conv,
             keep: Keep::Last,
         };
-        let Some(trained) = training.run(job, &network)? else { return Ok(Outcome::Interrupted) };
+        let Some(trained) = training.run(job, network)? else { return Ok(Outcome::Interrupted) };
         let scores = Scores::new(trained.last.spec.clone(), importance(&trained.last))?;
         let metrics = json!({
             "channels": scores.spec().channels,
@@ -153,7 +153,7 @@ impl Stage for Slimming {
         });
         let artifacts = BTreeMap::from([
             (OUTPUT.name, scores.to_safetensors()?),
-            ("network", trained.last.to_safetensors()?),
+            ("network", trained.last.into_safetensors()?),
         ]);
         Ok(Outcome::Done(Output { artifacts, metrics, ..Output::default() }))
     }

@@ -110,7 +110,7 @@ impl Training<'_> {
     ///
     /// # Errors
     /// Images that cannot be read; those of the trainer.
-    pub fn run(&self, job: &mut Job<'_>, network: &Checkpoint) -> Result<Option<Trained>, StageError> {
+    pub fn run(&self, job: &mut Job<'_>, network: Checkpoint) -> Result<Option<Trained>, StageError> {
         let data = job.data.load()?;
         let split = data.split();
         let (train_on, validation) = match self.train_on {

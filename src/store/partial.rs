@@ -8,19 +8,20 @@
 //! state                 the stage's own bytes
 //! ```
 
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::durable::{self, Care};
+use super::verify::hash_file;
 use super::{LastRun, Record, Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
 /// The first bytes; a state of another format is begun anew.
-pub(super) const MAGIC: &[u8] = b"runner partial 2\n";
-pub(super) const HASH: usize = 32;
+const MAGIC: &[u8] = b"runner partial 2\n";
+const HASH: usize = 32;
 const LENGTH: usize = 4;
 /// A head of more bytes is none of ours.
 pub(super) const LONGEST_HEAD: u64 = 1 << 20;
@@ -62,7 +63,7 @@ pub enum Partial {
         /// The stage's own bytes.
         state: Vec<u8>,
     },
-    /// It is not what was saved, of another format, or the disk does not give it back.
+    /// It is not what was saved, or of another format.
     Damaged,
 }
 
@@ -92,14 +93,23 @@ impl Store {
     /// Loads a state and checks it.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read, which does not mean that it is gone: the stage must not begin anew and replace it.
     pub fn load_partial(&self, fingerprint: &Fingerprint) -> Result<Partial, StoreError> {
         let path = self.partial_path(fingerprint);
-        match durable::read(&path) {
+        let whole = || {
+            // A file with holes may claim any size: it is hashed before it is read into memory.
+            let is_large = path.metadata().is_ok_and(|found| found.len() >= LARGE);
+            if is_large && !durable::patiently(|| is_whole(&path))? {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what was saved"));
+            }
+            durable::read_up_to(&path, u64::MAX)
+        };
+        match whole() {
             Ok(content) => {
                 Ok(content.map_or(Partial::Absent, |content| parse(content).unwrap_or(Partial::Damaged)))
             }
-            Err(error) if durable::is_lost(&error) => Ok(Partial::Damaged),
+            Err(error) if durable::is_wrong(&error) => Ok(Partial::Damaged),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Partial::Absent),
             Err(error) => Err(StoreError::io("read", &path)(error)),
         }
     }
@@ -143,6 +153,20 @@ impl Store {
 
     fn partial_path(&self, fingerprint: &Fingerprint) -> PathBuf {
         self.disk.root().join("partial").join(fingerprint.to_string())
+    }
+}
+
+/// States from this size on are checked before they are read into memory.
+const LARGE: u64 = 64 << 20;
+
+/// Whether a state fits the hash at its head.
+pub(super) fn is_whole(path: &Path) -> io::Result<bool> {
+    let mut file = durable::open(path)?;
+    let mut head = [0; MAGIC.len() + HASH];
+    match file.read_exact(&mut head) {
+        Ok(()) => Ok(head.starts_with(MAGIC) && hash_file(&mut file)?.as_bytes() == &head[MAGIC.len()..]),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

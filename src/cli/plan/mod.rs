@@ -55,10 +55,11 @@ pub fn run(args: &PlanArgs) -> Result<ExitCode> {
     let plan = opened.outlook(&args.selection)?;
     let estimates = Estimates::new(&opened.graph, &plan, &opened.store, "cpu");
     if args.json {
-        let text =
-            serde_json::to_string_pretty(&as_json(&opened.graph, &plan, &estimates)).into_diagnostic()?;
-        say!("{text}");
+        let mut value = as_json(&opened.graph, &plan, &estimates);
+        value["cache"] = opened.store.root().display().to_string().into();
+        say!("{}", serde_json::to_string_pretty(&value).into_diagnostic()?);
     } else {
+        say!("{}", super::location::line(&opened.store)?);
         say_all!("{}", text(&opened.name, &opened.graph, &plan, &estimates, width()));
     }
     let stale = plan.to_run();
@@ -281,7 +282,8 @@ inputs.network = \"prune\"
     fn drawn(over: &[&str]) -> String {
         let over: Vec<String> = over.iter().map(|&text| text.to_owned()).collect();
         let loaded = pipeline::parse("p.toml", FILE, &[], stages::catalog()).unwrap();
-        let graph = Graph::new(&loaded.points(&over).unwrap()).unwrap();
+        let identities = &mut crate::plan::DataIdentities::new(None);
+        let graph = Graph::new(&loaded.points(&over).unwrap(), identities).unwrap();
         let entry = |node: &Node| {
             let had = vec![("optimizer.lr".to_owned(), "0.05".to_owned())];
             let verdict = match node.stage.kind.name {
