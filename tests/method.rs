@@ -9,9 +9,7 @@ use candle_core::Device;
 use proptest::prelude::*;
 use runner::data::DataParams;
 use runner::network::{Arch, Checkpoint, Macs, NetworkSpec};
-use runner::prune::{
-    SearchError, SearchInput, SearchResult, Ties, random, removal_order, threshold_search,
-};
+use runner::prune::{SearchError, SearchInput, SearchResult, Ties, random, removal_order, threshold_search};
 use runner::stages::job::Held;
 use runner::stages::{Artifact, Inputs, Job, Outcome, Output, kind};
 use serde_json::{Value, json};
@@ -115,7 +113,8 @@ fn case(widest: usize) -> impl Strategy<Value = Case> {
             let input = [colours, 16, 16];
             let spec = NetworkSpec { arch: Arch::Vgg11, input, classes, channels, plain_channels };
             let mut gates = gates.into_iter().map(|gate| f32::from(gate) / 11.0);
-            let importance = spec.channels.iter().map(|count| gates.by_ref().take(*count).collect()).collect();
+            let importance =
+                spec.channels.iter().map(|count| gates.by_ref().take(*count).collect()).collect();
             Case { spec, importance, thousandths, min_channels, round_to, ties }
         })
 }

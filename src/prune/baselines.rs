@@ -179,9 +179,8 @@ mod tests {
         // sqrt(ln(2 / p) / 2) * sqrt(2 / 400), Smirnov's bound. Eight layers at three budgets are 24 comparisons.
         let most = ((2.0 / 1e-4f64).ln() / 2.0).sqrt() * (2.0 / SEEDS as f64).sqrt();
         for flops_ratio in [0.3, 0.5, 0.7] {
-            let chance = structures(|seed| {
-                found(&random(&network.spec, seed).unwrap(), flops_ratio, Ties::Spread)
-            });
+            let chance =
+                structures(|seed| found(&random(&network.spec, seed).unwrap(), flops_ratio, Ties::Spread));
             for ties in [Ties::Spread, Ties::Order] {
                 let dealt = structures(|seed| found(&shuffled(&network, seed).unwrap(), flops_ratio, ties));
                 for layer in 0..network.spec.channels.len() {

@@ -33,7 +33,8 @@ impl Ties {
 
 /// All channels, as (layer, channel), in the order in which they are removed. `scores` has a list for each layer.
 pub fn removal_order(scores: &[Vec<f32>], ties: Ties) -> Vec<(usize, usize)> {
-    let channels = |(layer, scores): (usize, &Vec<f32>)| (0..scores.len()).map(move |channel| (layer, channel));
+    let channels =
+        |(layer, scores): (usize, &Vec<f32>)| (0..scores.len()).map(move |channel| (layer, channel));
     let mut order: Vec<(usize, usize)> = scores.iter().enumerate().flat_map(channels).collect();
     let score = |&(layer, channel): &(usize, usize)| level(scores[layer][channel]);
     // Stable: equal scores stay in the order of layers and channels.
@@ -76,9 +77,8 @@ fn turns(counts: &[u64]) -> Vec<usize> {
     let turn = |turn: u64| {
         let behind = (0..counts.len()).filter(|&layer| had[layer] * all < counts[layer] * turn);
         // The exact share reaches the next whole turn after `(had + 1) / count` of all turns.
-        let next = behind.min_by(|&a, &b| {
-            ((had[a] + 1) * counts[b]).cmp(&((had[b] + 1) * counts[a])).then(a.cmp(&b))
-        })?;
+        let next = behind
+            .min_by(|&a, &b| ((had[a] + 1) * counts[b]).cmp(&((had[b] + 1) * counts[a])).then(a.cmp(&b)))?;
         had[next] += 1;
         Some(next)
     };

@@ -11,7 +11,9 @@ use crate::content_hash;
 use crate::data::DataParams;
 use crate::network::NetworkSpec;
 use crate::pipeline::{InputRole, OutputRole};
-use crate::prune::{Channels, Scores, SearchInput, SearchResult, Ties, importance, reachable, threshold_search};
+use crate::prune::{
+    Channels, Scores, SearchInput, SearchResult, Ties, importance, reachable, threshold_search,
+};
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -147,7 +149,8 @@ impl Stage for ThresholdSearch {
             "channels_tied": found.tied,
             "channels_tied_kept": found.tied_kept,
         });
-        let warning = equal_scores(scores.values()).or_else(|| tied(&found, scores.spec().channels.iter().sum(), self.ties));
+        let warning = equal_scores(scores.values())
+            .or_else(|| tied(&found, scores.spec().channels.iter().sum(), self.ties));
         let channels = Channels::new(scores.spec().clone(), found.kept)?;
         let output = Output::new("channels", channels.to_safetensors()?, metrics);
         Ok(Outcome::Done(output.warned(warning.into_iter().collect())))
@@ -186,18 +189,30 @@ mod tests {
                 if (channel as f64) < zeros * all as f64 { 0.0 } else { next }
             };
             let mut score = score;
-            let importance: Vec<Vec<f32>> =
-                spec.channels.iter().map(|all| (0..*all).map(|channel| score(channel, *all)).collect()).collect();
+            let importance: Vec<Vec<f32>> = spec
+                .channels
+                .iter()
+                .map(|all| (0..*all).map(|channel| score(channel, *all)).collect())
+                .collect();
             let (tolerance, min_channels, round_to) = (None, 1, 1);
             let search = SearchInput {
-                spec: &spec, importance: &importance, flops_ratio: 0.5, tolerance, min_channels, round_to, ties,
+                spec: &spec,
+                importance: &importance,
+                flops_ratio: 0.5,
+                tolerance,
+                min_channels,
+                round_to,
+                ties,
             };
             let found = threshold_search(&search).unwrap();
             tied(&found, 344, ties).map(|warning| warning.to_string())
         };
         for (ties, name) in [(Ties::Spread, "spread"), (Ties::Order, "order")] {
             let words = found(0.57, ties).unwrap();
-            assert!(words.contains(&format!("`ties = \"{name}\"`")) && words.contains("of all 344"), "{words}");
+            assert!(
+                words.contains(&format!("`ties = \"{name}\"`")) && words.contains("of all 344"),
+                "{words}"
+            );
             assert_eq!(found(0.0, ties), None);
         }
     }

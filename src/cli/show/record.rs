@@ -90,7 +90,8 @@ fn metrics(metrics: &Map<String, Value>) -> String {
         lists.extend(full.map(|full| ("of", full.clone())));
         let more = OF_LAYERS.iter().map(|(key, label)| (*label, list(key)));
         lists.extend(more.filter(|(_, list)| list.iter().any(|count| *count > 0)));
-        let lists: Vec<(&str, &[usize])> = lists.iter().map(|(label, list)| (*label, list.as_slice())).collect();
+        let lists: Vec<(&str, &[usize])> =
+            lists.iter().map(|(label, list)| (*label, list.as_slice())).collect();
         text += &side_by_side(&lists);
     }
     text + &rest
