@@ -97,6 +97,12 @@ class Browser:
     def tell(self, command, **parameters):
         return self.ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
+    def open(self, page):
+        self.ask("POST", "/url", {"url": page.resolve().as_uri()})
+        # On a busy machine the driver may answer while the page is still being parsed.
+        while self.run("return document.readyState") != "complete":
+            time.sleep(0.05)
+
     def logged(self, kind):
         return self.ask("POST", "/se/log", {"type": kind})
 
@@ -115,7 +121,7 @@ def look(browser, report, shots):
         for scheme in ["light", "dark"]:
             browser.tell("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
             browser.tell("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-            browser.ask("POST", "/url", {"url": report.resolve().as_uri()})
+            browser.open(report)
             where = f"{report.name}, {width_name}, {scheme}"
             wrong += [f"{where}: {words}" for words in browser.run(LOOK, FIGURES)]
             bright = sum(browser.run(GROUND)[:3]) > 3 * 128

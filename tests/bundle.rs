@@ -270,6 +270,7 @@ fn on_another_machine_an_imported_pipeline_is_all_cached_and_says_where_it_was_m
     let quick = SMALL.replace("width = 4", "width = 2").replace("epochs = 3", "steps = 2");
     let folder = folder_with(&quick.replace("epochs = 4", "epochs = 1"));
     let here = folder.path();
+    let _ = Store::open(&here.join("a")).unwrap().prepare().unwrap();
     let incomplete = runner(here, "a", &["export", "p.toml", "--to", "none.tar"]).output().unwrap();
     assert_eq!(incomplete.status.code(), Some(1));
     assert!(flat(&text(&incomplete).1).contains("the result of `init` is not in the cache"));
@@ -301,5 +302,109 @@ fn export_and_import_explain_themselves() {
         insta::with_settings!({omit_expression => true}, {
             insta::assert_snapshot!(format!("help_{command}"), text(&output).0);
         });
+    }
+}
+
+fn gzipped(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, content).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_gzipped_bundle_is_read_whatever_its_name_and_other_packings_are_refused_in_words() {
+    let (folder, store, other) = two();
+    let plain = folder.path().join("bundle.tar");
+    export(&store, &plain);
+    let archive = fs::read(&plain).unwrap();
+    let packed = folder.path().join("bundle.of.some.name");
+    // In one piece, and in several as some programs write it.
+    let (head, tail) = archive.split_at(archive.len() / 2);
+    for content in [gzipped(&archive), [gzipped(head), gzipped(tail)].concat()] {
+        fs::write(&packed, content).unwrap();
+        let imported = other.import(&packed).unwrap();
+        assert_eq!(imported.new.len() + imported.known.len(), store.records_like("").unwrap().len());
+    }
+    fs::write(&packed, &gzipped(&archive)[..archive.len() / 50]).unwrap();
+    assert!(other.import(&packed).unwrap_err().to_string().contains("cannot be used"));
+    for (magic, name) in [
+        (b"PK\x03\x04".as_slice(), "zip"),
+        (b"BZh91AY&SY", "bzip2"),
+        (&[0xfd, b'7', b'z', b'X', b'Z', 0], "xz"),
+        (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
+    ] {
+        fs::write(&packed, magic).unwrap();
+        let said = other.import(&packed).unwrap_err().to_string();
+        assert!(said.contains(&format!("it is packed by {name}: unpack it")), "{said}");
+    }
+}
+
+#[test]
+fn a_bundle_that_another_program_has_packed_is_refused_in_words_and_its_names_take_no_memory() {
+    let (folder, store, other) = two();
+    let plain = folder.path().join("bundle.tar");
+    export(&store, &plain);
+    let members = unpacked(&plain);
+    let repacked = folder.path().join("repacked.tar");
+    let write = |first: &dyn Fn(&mut tar::Builder<fs::File>), name: &dyn Fn(&str) -> String| {
+        let mut archive = tar::Builder::new(fs::File::create(&repacked).unwrap());
+        first(&mut archive);
+        for (member, content) in &members {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            archive.append_data(&mut header, name(member), content.as_slice()).unwrap();
+        }
+        archive.into_inner().unwrap();
+    };
+    let entry = |kind: tar::EntryType, size: u64| {
+        move |archive: &mut tar::Builder<fs::File>| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_size(size);
+            header.set_cksum();
+            archive.append(&header, std::io::Read::take(std::io::repeat(b'a'), size)).unwrap();
+        }
+    };
+    let same = |name: &str| name.to_owned();
+    let cases: [(&dyn Fn(&mut tar::Builder<fs::File>), &dyn Fn(&str) -> String, &str); 5] = [
+        (&|_| {}, &|name| format!("quickstart/{name}"), "it begins with `quickstart/"),
+        (&entry(tar::EntryType::Directory, 0), &same, "is a folder"),
+        // A name of 100 MB, and attributes that are as long.
+        (&entry(tar::EntryType::GNULongName, 100 << 20), &same, "is a name too long for a bundle"),
+        (&entry(tar::EntryType::XHeader, 100 << 20), &same, "holds attributes that no export writes"),
+        (&entry(tar::EntryType::XGlobalHeader, 100), &same, "holds attributes that no export writes"),
+    ];
+    for (first, name, expected) in cases {
+        write(first, name);
+        let said = other.import(&repacked).unwrap_err().to_string();
+        assert!(said.contains(expected) && said.contains("unpack it and import the folder"), "{said}");
+    }
+    #[cfg(target_os = "linux")]
+    {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+        let most: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!(most < 80 << 10, "{most} KiB");
+    }
+    nothing_came(&other, &folder.path().join("b"));
+}
+
+#[test]
+fn an_export_is_compressed_where_its_name_says_so_and_the_same_results_give_the_same_bytes() {
+    let (folder, store, other) = two();
+    let plain = folder.path().join("bundle.tar");
+    export(&store, &plain);
+    for name in ["one.tar.gz", "two.tgz", "THREE.TAR.GZ"] {
+        let packed = folder.path().join(name);
+        export(&store, &packed);
+        let content = fs::read(&packed).unwrap();
+        assert!(content.starts_with(&[0x1f, 0x8b]), "{name}");
+        let mut inflated = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(content.as_slice()), &mut inflated)
+            .unwrap();
+        assert!(inflated == fs::read(&plain).unwrap(), "{name}");
+        store.export(&[WORK, OTHER].into(), &packed, Replace::Bundle).unwrap();
+        assert!(fs::read(&packed).unwrap() == content, "{name}");
+        assert_eq!(other.import(&packed).unwrap().objects, store.objects_like("").unwrap().len(), "{name}");
     }
 }

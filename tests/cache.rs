@@ -292,7 +292,7 @@ fn a_state_that_no_stage_can_go_on_from_is_moved_aside_and_the_stage_begins_anew
     succeeds(folder.path(), "whole", &["run", "p.toml", "--quiet", "--until", "gate-train"]);
     succeeds(folder.path(), "c", &["run", "p.toml", "--quiet", "--until", "init"]);
     let fingerprint = fingerprint_of(folder.path(), "gate-train");
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1, of: None };
     let store = Store::open(&folder.path().join("c")).unwrap();
     // Whole, but not a state of training; and not even what a state looks like.
     store.save_partial(&fingerprint, &history, b"no state").unwrap();

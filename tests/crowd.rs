@@ -183,3 +183,26 @@ fn a_runner_that_waits_for_a_collection_goes_on_when_that_is_killed_and_may_be_k
     succeeds(folder.path(), "c", &["run", "p.toml", "--quiet"]);
     succeeds(folder.path(), "c", &["cache", "verify"]);
 }
+
+#[test]
+fn a_run_that_waits_for_a_process_which_holds_the_writers_lock_says_so_and_ends_by_ctrl_c() {
+    let folder = quick();
+    let store = Store::open(&folder.path().join("c")).unwrap();
+    store.put(b"anything").unwrap();
+    // All that it takes is that the file can be read.
+    let held = std::fs::File::open(folder.path().join("c/locks/writing")).unwrap();
+    held.lock().unwrap();
+    let mut run = runner(folder.path(), "c", &["run", "p.toml"]);
+    let mut run = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(run.stderr.take().unwrap()));
+    assert!(lines.any(|line| line.unwrap().contains("another process holds c/locks/writing")));
+    assert!(
+        std::process::Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success()
+    );
+    let clock = std::time::Instant::now();
+    lines.for_each(drop);
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    assert!(clock.elapsed() < Duration::from_secs(10), "{:?}", clock.elapsed());
+    drop(held);
+    succeeds(folder.path(), "c", &["run", "p.toml", "--quiet"]);
+}

@@ -126,7 +126,7 @@ fn what_the_disk_does_not_give_back_is_made_again_in_the_same_run() {
     let run = on_a_broken_disk(folder.path(), &library, &lost, &["run", "p.toml", "--force", "gate-train"]);
     let said = flat(&text(&run).1);
     assert!(run.status.success(), "{said}");
-    assert!(said.contains("cannot be read back from the disk; it was moved to"), "{said}");
+    assert!(said.contains("cannot be read back from the disk"), "{said}");
     assert!(said.contains("init runs again"), "{said}");
     assert!(said.contains("2 ran, 4 from the cache"), "{said}");
     assert!(results(folder.path(), "c") == whole);
@@ -136,13 +136,16 @@ fn what_the_disk_does_not_give_back_is_made_again_in_the_same_run() {
         .find(|path| fs::read_to_string(path).unwrap().contains("\"kind\": \"prune\""))
         .unwrap();
     let plan = on_a_broken_disk(folder.path(), &library, &record, &["plan", "p.toml"]);
-    assert!(flat(&text(&plan).0).contains("record damaged"), "{plan:?}");
+    assert!(flat(&text(&plan).0).contains("record cannot be read"), "{plan:?}");
     let run = on_a_broken_disk(folder.path(), &library, &record, &["run", "p.toml"]);
     let said = flat(&text(&run).1);
-    assert!(said.contains("the record of prune is damaged and was moved to"), "{said}");
+    assert!(
+        said.contains("the record of prune cannot be read back from the disk; prune runs again"),
+        "{said}"
+    );
     assert!(said.contains("1 ran, 5 from the cache"), "{said}");
     assert!(results(folder.path(), "c") == whole);
-    assert_eq!(files(&folder.path().join("c"), "quarantine").len(), 2);
+    assert!(files(&folder.path().join("c"), "quarantine").is_empty(), "what could not be read may be whole");
 }
 
 /// No word of a time before the beginning of something.

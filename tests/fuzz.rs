@@ -152,14 +152,15 @@ fn the_seeds_are_made_from_what_runner_writes() {
         fs::write(corpus().join(target).join(name), content).unwrap();
     };
     pipelines(&put);
+    records(&put);
     let folder = tempfile::tempdir().unwrap();
     let (store, work) = (Store::open(folder.path()).unwrap(), Fingerprint::from_bytes([0xab; 32]));
     cache(&store, work);
     for (room, place) in [
         ("record", format!("records/ab/{work}.json")),
         ("pin", format!("pins/{work}.json")),
-        ("last", "last/p/s.json".to_owned()),
-        ("manifest", "manifests/run.json".to_owned()),
+        ("last", "last/0123456789ab/s.json".to_owned()),
+        ("manifest", "manifests/20260102-030405-4711.json".to_owned()),
         ("memo", "data-hashes.json".to_owned()),
         (
             "run",
@@ -181,7 +182,7 @@ fn the_seeds_are_made_from_what_runner_writes() {
     let network = network();
     artifacts(&put, &network);
     let state = train_state(&network);
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 1 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 1, of: None };
     store.save_partial(&work, &history, &state).unwrap();
     let saved = fs::read(folder.path().join("partial").join(work.to_string())).unwrap();
     put("state", "training", &saved["runner partial 2\n".len() + 32..]);
@@ -198,6 +199,55 @@ fn the_seeds_are_made_from_what_runner_writes() {
     let parts = [b"m\0r".as_slice(), body(&record), b"\0a network"].concat();
     put("bundle", "parts", &parts);
     put("bundle", "manifest", b"m  \"bundle\": 2,\n  \"records\": {},\n  \"objects\": {}\n}\n");
+}
+
+/// Records as runner writes them, and with values that no stage gives.
+fn records(put: Put<'_>) {
+    let epoch = |number: u64| {
+        json!({ "epoch": number, "train_loss": 0.5, "train_accuracy": 0.5, "validation_loss": 0.4,
+            "validation_accuracy": 0.5, "sparsity": 0.5, "mean_gate": 0.5, "lr": 0.1 })
+    };
+    let history = |epochs: &[u64]| json!({ "history": epochs.iter().copied().map(epoch).collect::<Vec<_>>(), "best_epoch": 1 });
+    let search = json!({ "threshold": 0.5, "wanted_ratio": 0.5, "ratio": 0.49, "channels": [1, 2, 4, 4, 8, 8, 8, 8],
+        "channels_full": [1, 2, 4, 4, 8, 8, 8, 8], "flops": 1000, "flops_full": 2000 });
+    let eval = |count: serde_json::Value| {
+        json!({ "networks": { "best": { "accuracy": 0.5, "loss": 1.0, "correct": 5, "images": 10, "flops": 1000,
+            "parameters": 10, "confusion": [[count, 1], [0, 5]], "latency_ms": 1.0 } } })
+    };
+    let whole = |train: serde_json::Value, search: serde_json::Value, eval: serde_json::Value| {
+        json!({ "metrics": { "init": {}, "gate-train": train, "threshold-search": search, "prune": { "flops": 1000 },
+            "retrain": train, "eval": eval } })
+    };
+    let honest = whole(history(&[1, 2]), search.clone(), eval(json!(4)));
+    let far = u64::MAX;
+    let mut huge = search.clone();
+    huge["channels_full"] = json!([far, far, far]);
+    huge["channels"] = json!([far, 1, 0]);
+    huge["threshold"] = json!(1e308);
+    let mut small = search.clone();
+    small["wanted_ratio"] = json!(-1e308);
+    small["threshold"] = json!(5e-324);
+    let mut times = honest.clone();
+    let mut provenance = serde_json::to_value(Provenance::default()).unwrap();
+    provenance["seconds"] = json!(1e308);
+    provenance["sessions"] = json!(u32::MAX);
+    provenance["threads"] = json!(far);
+    provenance["started"] = json!("9999-12-30T22:00:00.999999999Z");
+    provenance["finished"] = json!("-009999-01-02T01:59:59Z");
+    times["provenance"] = provenance;
+    for (name, value) in [
+        ("honest", honest),
+        ("epoch-of-the-largest-number", whole(history(&[1, far]), search.clone(), eval(json!(4)))),
+        ("epoch-of-ten-millions", whole(history(&[10_000_000]), search.clone(), eval(json!(4)))),
+        ("epoch-of-zero-and-twice", whole(history(&[0, 0, 3, 3]), search.clone(), eval(json!(4)))),
+        ("counts-that-overflow", whole(history(&[1]), search.clone(), eval(json!(far)))),
+        ("channels-of-the-largest-number", whole(history(&[1]), huge, eval(json!(4)))),
+        ("ratios-below-nothing", whole(history(&[1]), small, eval(json!(4)))),
+        ("times", times),
+        ("no-object", json!([1, 2, 3])),
+    ] {
+        put("record", name, &serde_json::to_vec(&value).unwrap());
+    }
 }
 
 type Put<'a> = &'a dyn Fn(&str, &str, &[u8]);
@@ -256,7 +306,7 @@ fn cache(store: &Store, work: Fingerprint) {
     let outputs = BTreeMap::from([("network".into(), entry)]);
     store.commit(&Record::new(work, "retrain", 1, outputs, json!({ "accuracy": 0.5 }), provenance)).unwrap();
     store.pin(&work).unwrap();
-    store.note_run("p", "small", [work]).unwrap();
+    store.note_run("0123456789ab", "small", [work]).unwrap();
     let last = LastRun {
         fingerprint: work,
         kind: "retrain".into(),
@@ -267,7 +317,7 @@ fn cache(store: &Store, work: Fingerprint) {
         images: json!({ "size": 32 }),
         inputs: BTreeMap::from([("network".into(), vec![ObjectHash::of(b"another")])]),
     };
-    store.remember("p", "", "s", &last).unwrap();
+    store.remember("0123456789ab", "", "s", &last).unwrap();
     let run = RunRecord {
         manifest: MANIFEST,
         status: RunState::Done,
@@ -293,7 +343,7 @@ fn cache(store: &Store, work: Fingerprint) {
             version: Some(1),
         }],
     };
-    store.keep_run("run", &run).unwrap();
+    store.keep_run("20260102-030405-4711", &run).unwrap();
     store.data_memo().update(|memo: &mut serde_json::Value| *memo = json!({ "files": [] })).unwrap();
 }
 

@@ -73,8 +73,8 @@ fn fill(folder: &Path) -> PathBuf {
     succeeds(folder, "c", &["cache", "pin", "p.toml", "init"]);
     let cache = folder.join("c");
     let store = Store::open(&cache).unwrap();
-    let work = store.records_like("")[0];
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
+    let work = store.records_like("").unwrap()[0];
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1, of: None };
     store.save_partial(&work, &history, b"no state of a stage").unwrap();
     store.data_memo().update(|memo: &mut BTreeMap<String, u32>| memo.clear()).unwrap();
     cache
@@ -102,7 +102,10 @@ fn whatever_is_in_the_place_of_a_file_nothing_hangs_and_a_run_makes_it_good() {
     for thing in THINGS {
         fs::write(&outside, b"of somebody else").unwrap();
         let cache = fill(folder.path());
-        for path in files(&cache, "").iter().filter(|path| !path.starts_with(cache.join("locks"))) {
+        // Without its marker the folder would be somebody else's.
+        let is_ours =
+            |path: &&PathBuf| !path.starts_with(cache.join("locks")) && !path.ends_with(".runner-cache");
+        for path in files(&cache, "").iter().filter(is_ours) {
             put(thing, path, &outside);
         }
         for command in COMMANDS {
@@ -126,7 +129,7 @@ fn whatever_is_in_the_place_of_a_lock_is_a_clear_error_that_repair_mends() {
     let outside = folder.path().join("outside");
     let cache = fill(folder.path());
     let works: Vec<String> =
-        Store::open(&cache).unwrap().records_like("").iter().map(ToString::to_string).collect();
+        Store::open(&cache).unwrap().records_like("").unwrap().iter().map(ToString::to_string).collect();
     let names = works.iter().map(String::as_str).chain(["writing", "visits", "data-hashes"]);
     let locks: Vec<PathBuf> = names.map(|name| cache.join("locks").join(name)).collect();
     for thing in ["pipe", "folder", "link to nothing", "link outside"] {
@@ -237,4 +240,76 @@ fn names_in_a_record_that_lead_out_of_the_cache_lead_nowhere() {
     assert_eq!(fs::read_dir(folder.path().join("in")).unwrap().count(), 1);
     assert_eq!(fs::read_dir(folder.path().join("in/the")).unwrap().count(), 1);
     assert_eq!(strays(&cache), [""; 0]);
+}
+
+/// Changes a record and seals it again, as somebody can who means harm.
+fn reseal(path: &Path, change: &dyn Fn(&mut serde_json::Value)) {
+    let mut record: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    change(&mut record);
+    let whole = record.as_object_mut().unwrap();
+    whole.remove("format");
+    whole.remove("seal");
+    let body = serde_json::to_string_pretty(whole).unwrap();
+    let head = format!("{{\n  \"format\": {FORMAT},\n  \"seal\": \"");
+    let tail = format!("\",\n{}\n", body.strip_prefix("{\n").unwrap());
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(head.as_bytes()).update(tail.as_bytes());
+    fs::write(path, format!("{head}{}{tail}", hasher.finalize().to_hex())).unwrap();
+}
+
+/// Replaces every number of a value.
+fn numbers(value: &mut serde_json::Value, by: &serde_json::Value) {
+    match value {
+        serde_json::Value::Number(_) => *value = by.clone(),
+        serde_json::Value::Array(all) => all.iter_mut().for_each(|value| numbers(value, by)),
+        serde_json::Value::Object(all) => all.values_mut().for_each(|value| numbers(value, by)),
+        _ => {}
+    }
+}
+
+#[test]
+fn records_with_any_numbers_are_shown_drawn_and_compared_without_harm() {
+    let folder = quick();
+    succeeds(folder.path(), "c", &["run", "p.toml", "--quiet"]);
+    let cache = folder.path().join("c");
+    let whole: Vec<(PathBuf, Vec<u8>)> =
+        files(&cache, "records").into_iter().map(|path| (path.clone(), fs::read(&path).unwrap())).collect();
+    let odd = [
+        json!(u64::MAX),
+        json!(-1),
+        json!(1e308),
+        json!(10_000_000u64),
+        json!(null),
+        json!("1"),
+        json!([]),
+        json!({}),
+    ];
+    for number in odd {
+        for (path, content) in &whole {
+            fs::write(path, content).unwrap();
+            reseal(path, &|record| {
+                numbers(&mut record["metrics"], &number);
+                if let Some(seconds) = number.as_f64() {
+                    record["provenance"]["seconds"] = json!(seconds);
+                }
+            });
+        }
+        let clock = Instant::now();
+        for command in [
+            &["run", "p.toml"] as &[&str],
+            &["plan", "p.toml"],
+            &["table", "p.toml"],
+            &["table", "p.toml", "--format", "json"],
+            &["show", "p.toml", "retrain"],
+            &["show", "p.toml", "eval"],
+            &["compare", "p.toml", "p.toml"],
+            &["status", "p.toml"],
+            &["report", "p.toml", "--to", "report.html"],
+            &["plot", "p.toml", "--to", "figures"],
+            &["cache", "ls"],
+        ] {
+            ends(folder.path(), command);
+        }
+        assert!(clock.elapsed() < Duration::from_secs(60), "{number}: {:?}", clock.elapsed());
+    }
 }

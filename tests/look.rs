@@ -114,6 +114,8 @@ macro_rules! snapshot {
             (r"\b[0-9a-f]{64}\b", "[hash of 64]"),
             (r"\b[0-9a-f]{12}\b", "[hash of 12]"),
             (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "[time]"),
+            (r"(?m)^time: .*\n( {4}.*\n)*", "time: [time]\n"),
+            (r"\s+\((about [^)]*|\d[^)]* to [^)]*)\)", ""),
             (r" +\d+(\.\d)? m?s\b", " [took]"),
             (r"process \d+ on \S+?(,|\n)", "process [id] on [host]$1"),
             (r"\d+\.\d\d%", "[%]"),

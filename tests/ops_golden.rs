@@ -335,7 +335,7 @@ fn one_step(start: &Checkpoint, objective: Objective, lr: f64) -> Trained {
         keep: Keep::Last,
         budget: Budget { save_every: Duration::MAX },
     };
-    train(&run, start, &mut ()).unwrap().unwrap()
+    train(&run, start.clone(), &mut ()).unwrap().unwrap()
 }
 
 /// Every gate of a network, layer after layer.

@@ -453,3 +453,212 @@ proptest! {
         let _ = outcome(SMALL, &[], &[&change]);
     }
 }
+
+/// A good file with one line below the `kind` of its retraining.
+fn retrain(line: &str) -> String {
+    SMALL.replace("inputs.network = \"prune\"", &format!("inputs.network = \"prune\"\n{line}"))
+}
+
+/// Every message and help of an error, a line each; the snippets are left out.
+fn brief(error: &dyn miette::Diagnostic) -> String {
+    let mut lines = Vec::new();
+    let mut tell = |error: &dyn miette::Diagnostic| {
+        let help = error.help().map_or("NO HELP".to_owned(), |help| help.to_string());
+        let at = error.labels().and_then(|mut labels| labels.next()).map_or(String::new(), |label| {
+            let read = error.source_code().unwrap().read_span(label.inner(), 0, 0).unwrap();
+            format!(" [{} line {}]", read.name().unwrap_or_default(), read.line() + 1)
+        });
+        lines.push(format!("{error}{at}\n    {help}\n"));
+    };
+    match error.related() {
+        Some(related) => related.for_each(tell),
+        None => tell(error),
+    }
+    lines.concat()
+}
+
+/// What a newcomer reads who has written this.
+fn told(text: &str, set: &[&str], over: &[&str]) -> String {
+    let over: Vec<String> = over.iter().map(|&text| text.to_owned()).collect();
+    match parse(text, set).and_then(|pipeline| pipeline.points(&over)) {
+        Err(error) => brief(&error),
+        Ok(points) => match Graph::new(&points, &mut DataIdentities::new(None)) {
+            Err(runner::plan::PlanError::Pipeline(error)) => brief(&error),
+            Err(error) => panic!("{error}"),
+            Ok(_) => "FINE\n".to_owned(),
+        },
+    }
+}
+
+#[test]
+fn mistakes_of_newcomers_in_a_file_name_the_place_and_the_way_out() {
+    let at_the_top = |text: &str| format!("{text}\n{SMALL}");
+    let files = [
+        ("lr at a stage", retrain("lr = 0.1")),
+        ("learning_rate at a stage", retrain("learning_rate = 0.1")),
+        ("weight_decay at a stage", retrain("weight_decay = 0.1")),
+        ("milestones at a stage", retrain("milestones = [0.5]")),
+        ("batch at a stage", retrain("batch = 32")),
+        ("Epochs at a stage", retrain("Epochs = 3")),
+        ("num_epochs at a stage", retrain("num_epochs = 3")),
+        ("an optimizer by its name", retrain("optimizer = \"adam\"")),
+        ("a schedule by its name", retrain("schedule = \"cosine\"")),
+        ("an unknown optimizer by its name", retrain("optimizer = \"lion\"")),
+        ("a learning rate in quotes", retrain("optimizer.lr = \"0.1\"")),
+        ("epochs in quotes", retrain("epochs = \"3\"")),
+        ("epochs as a float", retrain("epochs = 3.0")),
+        ("epochs with an exponent", retrain("epochs = 1e2")),
+        ("a percentage as a number", SMALL.replace("flops_ratio = 0.5", "flops_ratio = 50")),
+        ("a percentage as a text", SMALL.replace("flops_ratio = 0.5", "flops_ratio = \"50%\"")),
+        ("a percentage bare", SMALL.replace("flops_ratio = 0.5", "flops_ratio = 50%")),
+        ("a decimal comma", SMALL.replace("flops_ratio = 0.5", "flops_ratio = 0,5")),
+        ("no digit before the point", SMALL.replace("flops_ratio = 0.5", "flops_ratio = .5")),
+        ("several values at a stage", SMALL.replace("flops_ratio = 0.5", "flops_ratio = [0.3, 0.5]")),
+        ("a range at a stage", SMALL.replace("flops_ratio = 0.5", "flops_ratio = \"0.1..0.9 step 0.1\"")),
+        ("one milestone without brackets", retrain("schedule.milestones = 0.5")),
+        ("Python's True", retrain("flip = True")),
+        ("true in quotes", retrain("flip = \"true\"")),
+        ("1 for true", retrain("flip = 1")),
+        ("Python's None", retrain("seed = None")),
+        ("a word without quotes", SMALL.replace("\"vgg11\"", "vgg11")),
+        ("typographic quotes", SMALL.replace("\"vgg11\"", "“vgg11”")),
+        ("quotes that are not closed", SMALL.replace("\"vgg11\"", "\"vgg11")),
+        ("a colon for =", SMALL.replace("width = 4", "width: 4")),
+        ("a comment of another language", SMALL.replace("width = 4", "// width = 4")),
+        ("a key without a value", SMALL.replace("width = 4", "width =")),
+        ("capital letters of a network", SMALL.replace("vgg11", "VGG-11")),
+        ("another network", SMALL.replace("vgg11", "resnet18")),
+        ("another kind", SMALL.replace("kind = \"retrain\"", "kind = \"train\"\nname = \"retrain\"")),
+        ("a kind with an underscore", SMALL.replace("kind = \"gate-train\"", "kind = \"gate_train\"")),
+        ("one bracket, twice", SMALL.replace("[[stage]]", "[stage]")),
+        ("one bracket, once", "[stage]\nkind = \"init\"\n".to_owned()),
+        ("stages", SMALL.replace("[[stage]]", "[[stages]]")),
+        ("a table called as a kind", at_the_top("[init]\nwidth = 4")),
+        ("lr at the top", at_the_top("lr = 0.1")),
+        ("limit_train at the top", at_the_top("limit_train = 100")),
+        ("the data set at the top", at_the_top("dataset = \"cifar10\"")),
+        ("the seed below [data]", at_the_top("[data]\nset = \"cifar10\"\nseed = 1")),
+        ("matrix at the top", at_the_top("[matrix]\nseed = [1, 2]")),
+        ("an axis right below [sweep]", at_the_top("[sweep]\nseed = [1, 2]")),
+        ("a short key of an axis", at_the_top("[sweep.matrix]\nlr = [0.1, 0.2]")),
+        ("a stage's short key of an axis", at_the_top("[sweep.matrix]\nretrain.lr = [0.1, 0.2]")),
+        ("a data set that is nearly one", at_the_top("[data]\nset = \"CIFAR-10\"")),
+        ("validation in percent", at_the_top("[data]\nvalidation = 10")),
+        ("an input without its role", SMALL.replace("inputs.network = \"prune\"", "inputs = \"prune\"")),
+        (
+            "an input in the singular",
+            SMALL.replace("inputs.network = \"prune\"", "input.network = \"prune\""),
+        ),
+        ("an input that is missing", SMALL.replace("inputs.network = \"prune\"", "")),
+        ("an input by its kind", SMALL.replace("kind = \"prune\"", "kind = \"prune\"\nname = \"slim\"")),
+        ("a name with blanks", SMALL.replace("kind = \"init\"", "kind = \"init\"\nname = \"My Net\"")),
+        ("a timeout as a number", retrain("timeout = 90")),
+        ("JSON", "{\"stage\": []}".to_owned()),
+        ("YAML", "---\nstage:\n  - kind: init\n".to_owned()),
+    ];
+    let found: Vec<(&str, String)> = files.iter().map(|(name, text)| (*name, told(text, &[], &[]))).collect();
+    for (name, found) in &found {
+        assert!(!found.contains("FINE"), "{name} is taken");
+        // A list of what is allowed is help enough.
+        assert!(!found.contains("NO HELP") || found.contains("must be one of"), "{name}: {found}");
+    }
+    snapshot!(cases(found));
+}
+
+#[test]
+fn mistakes_of_newcomers_on_the_command_line_name_the_way_out() {
+    let set = [
+        "lr=0.1",
+        "weight_decay=0.1",
+        "milestones=[0.5]",
+        "learning_rate=0.1",
+        "retrain.lr=0.1",
+        "retrain.momentun=0.1",
+        "flops_ratio=0.5",
+        "threshold-search.flops_ratio=50",
+        "threshold-search.flops_ratio=50%",
+        "threshold-search.flops_ratio=0,5",
+        "threshold-search.flops_ratio=0.3,0.5",
+        "threshold-search.flops_ratio=0.1..0.9",
+        "retrain.epochs=3.0",
+        "retrain.epochs=1e2",
+        "retrain.flip=True",
+        "retrain.optimizer=adam",
+        "init.arch=VGG19bn",
+        "dataset=cifar10",
+        "limit_train=100",
+        "stage.retrain.epochs=3",
+        "sweep.matrix.seed=1",
+        "retrain.name=x",
+        "retrain.timeout=90s",
+        "retrain.kind=eval",
+        "retrain.inputs.network=pruned",
+        "cache.remote=x",
+        "name=x",
+    ];
+    let over =
+        ["lr=0.1,0.2", "retrain.lr=0.1,0.2", "threshold-search.flops_ratio=0.1..0.9", "seed=1..3 step"];
+    let set = set.iter().map(|text| (*text, told(SMALL, &[text], &[])));
+    let over = over.iter().map(|text| (*text, told(SMALL, &[], &[text])));
+    let found: Vec<(&str, String)> = set.chain(over).collect();
+    for (name, found) in &found {
+        assert!(!found.contains("FINE"), "{name} is taken");
+        assert!(!found.contains("NO HELP"), "{name}: {found}");
+    }
+    snapshot!(cases(found));
+}
+
+#[test]
+fn options_that_contradict_each_other_are_errors_that_name_both() {
+    let case = |set: &[&str], over: &[&str]| {
+        let options = set.iter().map(|set| format!("--set {set} "));
+        let options = options.chain(over.iter().map(|over| format!("--over {over} "))).collect::<String>();
+        format!("## {}\n{}\n", options.trim(), told(SMALL, set, over))
+    };
+    snapshot!(
+        [
+            case(&["seed=1", "seed=2"], &[]),
+            case(&["seed=3"], &["seed=1,2"]),
+            case(&["retrain.optimizer.lr=0.1", "retrain.\"optimizer\" . lr = 0.2"], &[]),
+            case(&["retrain.optimizer={lr=0.1}", "retrain.optimizer.lr=0.2"], &[]),
+            case(&["retrain.optimizer.lr=0.2"], &["retrain.optimizer={lr=0.1},{lr=0.3}"]),
+            case(&[], &["seed=1,2", "seed=3"]),
+            case(&[], &["seed=1,2", " \"seed\" = 3"]),
+            case(&[], &["retrain.optimizer.lr=0.1,0.2", "retrain.optimizer={lr=0.3},{lr=0.4}"]),
+            case(&["retrain.inputs.network=prune", "retrain.inputs.network=init"], &[]),
+            case(&["data.set=mnist", "data.set=cifar10"], &[]),
+            // The same value in two spellings is no contradiction.
+            case(&["seed=1", "seed=0x1"], &[]),
+            case(&["retrain.optimizer.lr=1e-3", "retrain.optimizer.lr=0.001"], &[]),
+        ]
+        .concat()
+    );
+}
+
+#[test]
+fn negative_zero_and_the_rest_of_an_addition_change_neither_label_nor_work() {
+    let work = |set: &[&str], over: &[&str]| {
+        let over: Vec<String> = over.iter().map(|&text| text.to_owned()).collect();
+        let points = parse(SMALL, set).unwrap().points(&over).unwrap();
+        let graph = Graph::new(&points, &mut DataIdentities::new(None)).unwrap();
+        let definitions = graph.nodes.iter().map(|node| node.definition).collect::<Vec<_>>();
+        let names = graph.points.iter().map(runner::plan::PointNodes::name).collect::<Vec<_>>();
+        (definitions, names)
+    };
+    let key = "retrain.optimizer.weight_decay";
+    let over = |values: &str| work(&[], &[&format!("{key}={values}")]);
+    assert_eq!(over("-0.0,0.1"), over("0,1e-1"));
+    assert_eq!(over("-0.0..0.1 step 0.1"), over("0,0.1"));
+    assert_eq!(over("0.30000000000000004"), over("0.3"));
+    assert_eq!(over("0.30000000000000004").1, [format!("{key}=0.3")]);
+    assert_eq!(
+        work(&["retrain.optimizer.weight_decay=-0.0"], &[]),
+        work(&["retrain.optimizer.weight_decay=0"], &[])
+    );
+    assert_eq!(
+        over("1e-4..4e-4 step 1e-4").1,
+        ["0.0001", "0.0002", "0.0003", "0.0004"].map(|n| format!("{key}={n}"))
+    );
+    let twice = told(SMALL, &[], &[&format!("{key}=0.0,-0.0")]);
+    assert!(twice.contains("twice"), "{twice}");
+}

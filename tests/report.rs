@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod binary;
+mod picture;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use binary::{files, folder_with, runner, stdout, text};
-use resvg::usvg;
+use picture::{faults, parsed, words};
 use serde_json::Value;
 
 /// A study of two rules, two ratios and two seeds beside the full network, in some seconds. What a stranger may have
@@ -138,7 +139,7 @@ fn a_report_has_every_figure_with_its_data_and_needs_nothing_else() {
         assert!(!addresses.contains(outside), "{outside}");
     }
     let results = section(&page, "results");
-    for word in ["full", "retrain-even", "flops_ratio=0.3", "minus retrain-even [95%]", "±"] {
+    for word in ["unpruned", "retrain-even", "flops_ratio=0.3", "minus retrain-even [95%]", "±"] {
         assert!(results.contains(word), "{word}: {results}");
     }
     // The full network does not depend on the ratio: it is one row where it is compared with nothing that does.
@@ -215,51 +216,15 @@ fn plotted(format: &str, width: &str) -> (tempfile::TempDir, Vec<PathBuf>) {
     (folder, files)
 }
 
-/// The texts of a picture and the boxes of their letters.
-fn texts(group: &usvg::Group, found: &mut Vec<(String, usvg::Rect)>) {
-    for node in group.children() {
-        match node {
-            usvg::Node::Group(group) => texts(group, found),
-            usvg::Node::Text(text) => {
-                let words = text.chunks().iter().map(usvg::TextChunk::text).collect();
-                found.push((words, text.abs_bounding_box()));
-            }
-            usvg::Node::Path(_) | usvg::Node::Image(_) => {}
-        }
-    }
-}
-
-fn parsed(svg: &str) -> usvg::Tree {
-    let mut options = usvg::Options { font_family: "DejaVu Sans".to_owned(), ..usvg::Options::default() };
-    options.fontdb_mut().load_font_data(dejavu::sans::regular().to_vec());
-    usvg::Tree::from_str(svg, &options).unwrap()
-}
-
 #[test]
 fn words_of_figures_lie_inside_of_them_and_do_not_cover_each_other() {
     for width in ["85mm", "160mm", "900px"] {
         let (_folder, files) = plotted("svg", width);
         for file in files {
             let svg = std::fs::read_to_string(&file).unwrap();
-            let tree = parsed(&svg);
-            let (wide, high) = (tree.size().width(), tree.size().height());
-            let mut found = Vec::new();
-            texts(tree.root(), &mut found);
-            assert!(found.len() > 5, "{}: {} words", file.display(), found.len());
-            for (at, (word, rect)) in found.iter().enumerate() {
-                let inside = rect.left() >= -1.0
-                    && rect.top() >= -1.0
-                    && rect.right() <= wide + 1.0
-                    && rect.bottom() <= high + 1.0;
-                assert!(inside, "{} at {width}: `{word}` leaves {wide}x{high}: {rect:?}", file.display());
-                for (other, beside) in &found[..at] {
-                    let across = rect.right().min(beside.right()) - rect.left().max(beside.left());
-                    let down = rect.bottom().min(beside.bottom()) - rect.top().max(beside.top());
-                    // Boxes of letters have room above and below them, so lines may come near.
-                    let apart = across < 1.0 || down < 0.35 * rect.height().min(beside.height());
-                    assert!(apart, "{} at {width}: `{word}` covers `{other}`", file.display());
-                }
-            }
+            assert!(words(&svg).len() > 5, "{}: {:?}", file.display(), words(&svg));
+            let wrong = faults(&svg);
+            assert!(wrong.is_empty(), "{} at {width}: {wrong:#?}", file.display());
         }
     }
 }
@@ -360,12 +325,9 @@ fn the_data_are_what_the_records_say() {
 #[test]
 fn a_graph_is_drawn_as_svg_too() {
     let svg = stdout(study(), "cache", &["graph", "p.toml", "--format", "svg"]);
-    let tree = parsed(&svg);
-    let mut found = Vec::new();
-    texts(tree.root(), &mut found);
-    let words: Vec<&str> = found.iter().map(|(word, _)| word.as_str()).collect();
+    let words = words(&svg);
     for word in ["init", "gate-train", "retrain-even", "2 of 2 cached"] {
-        assert!(words.contains(&word), "{word}: {words:?}");
+        assert!(words.iter().any(|other| other == word), "{word}: {words:?}");
     }
 }
 
@@ -382,4 +344,20 @@ fn nothing_to_draw_and_words_that_cannot_be_meant_are_errors() {
     assert!(fails(&["plot", "p.toml", "--width", "85"]).contains("write 85mm or 600px"));
     assert!(fails(&["report", "p.toml", "--baseline", "retrian"]).contains("retrian"));
     assert!(!folder.path().join("figures").exists());
+}
+
+#[test]
+fn a_method_has_one_colour_in_all_figures() {
+    let (folder, _) = plotted("svg", "160mm");
+    let methods = ["#0072b2", "#d55e00", "#008f68", "#b8518c", "#a97400", "#2b2b2b", "#3a8fc4"];
+    let colours = |figure: &str| {
+        let svg = std::fs::read_to_string(folder.path().join(format!("{figure}.svg"))).unwrap();
+        methods.into_iter().filter(|colour| svg.contains(colour)).collect::<Vec<_>>()
+    };
+    // Two methods that prune; the unpruned network is grey.
+    assert_eq!(colours("pareto"), methods[..2]);
+    assert_eq!(colours("curves"), methods[..2]);
+    for neutral in ["channels", "gates", "time", "graph"] {
+        assert_eq!(colours(neutral), [""; 0], "{neutral}");
+    }
 }

@@ -13,7 +13,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use runner::fingerprint::Fingerprint;
 use runner::store::{
-    FORMAT, History, Lookup, ObjectHash, OutputEntry, Partial, Provenance, Record, Store, StoreError,
+    Damage, FORMAT, History, Lookup, MANIFEST, ObjectHash, OutputEntry, Partial, Patience, Provenance,
+    Record, Repair, RunRecord, Store, StoreError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -198,7 +199,7 @@ fn a_state_is_what_was_saved_or_it_is_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.load_partial(&WORK).unwrap(), Partial::Absent);
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 3 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 3, of: None };
     store.save_partial(&WORK, &history, b"first").unwrap();
     store.save_partial(&WORK, &history, b"second").unwrap();
     let whole = Partial::Whole { history, state: b"second".to_vec() };
@@ -275,15 +276,19 @@ fn a_lock_s_file_that_was_removed_by_hand_does_no_lasting_harm() {
 fn leftovers_of_killed_writers_are_cleared_but_not_while_anyone_writes() {
     let folder = tempfile::tempdir().unwrap();
     let store = filled(folder.path());
-    let stray = folder.path().join("tmp/.stray");
+    let stray = folder.path().join("tmp/runner-AbCdEf012345.tmp");
     fs::write(&stray, b"half").unwrap();
+    let foreign = ["runner-short.tmp", ".tmpAbCdEf", "notes.txt", "runner-AbCdEf012345.tmp.bak"];
+    let foreign = foreign.map(|name| folder.path().join("tmp").join(name));
+    foreign.iter().for_each(|path| fs::write(path, b"of somebody else").unwrap());
     let writer = fs::File::open(folder.path().join("locks/writing")).unwrap();
     writer.lock_shared().unwrap();
-    store.prepare().unwrap();
+    let _ = store.prepare().unwrap();
     assert!(stray.is_file());
     drop(writer);
-    store.prepare().unwrap();
-    assert_eq!(fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0);
+    let _ = store.prepare().unwrap();
+    assert!(!stray.exists());
+    assert!(foreign.iter().all(|path| path.is_file()), "what runner did not make is not its to remove");
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -312,4 +317,148 @@ fn no_update_of_a_memo_is_lost_and_a_damaged_one_is_empty() {
     content[end] ^= 1;
     fs::write(&path, content).unwrap();
     assert!(store.data_memo().read::<Held>().numbers.is_empty());
+}
+
+#[test]
+fn a_line_of_a_log_that_was_cut_is_told_and_ended_by_the_next_and_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path());
+    let path = folder.path().join("logs").join(format!("{WORK}.jsonl"));
+    fs::create_dir(folder.path().join("logs")).unwrap();
+    let line = json!({ "event": "epoch-finished", "text": "a {\"b\": 1} é" }).to_string();
+    let cuts = (1..line.len()).filter(|cut| line.is_char_boundary(*cut));
+    for cut in cuts {
+        fs::write(&path, format!("{line}\n{}", &line[..cut])).unwrap();
+        store.append_log(&WORK, &line).unwrap();
+        let log = store.read_log(&WORK).unwrap();
+        let lines: Vec<&str> = log.lines().collect();
+        assert_eq!(lines, [&line, &line[..cut], &line], "{cut}");
+        let checked = store.verify(Repair::MoveAside).unwrap();
+        assert!(checked.is_whole(), "{cut}: {checked:?}");
+        assert!(matches!(checked.findings[0].damage, Damage::Torn { line: 2 }), "{cut}: {checked:?}");
+        assert!(path.is_file());
+        // An older runner wrote on right behind it.
+        fs::write(&path, format!("{line}\n{}{line}\n{line}\n", &line[..cut])).unwrap();
+        let checked = store.verify(Repair::No).unwrap();
+        assert!(checked.is_whole(), "{cut}: {checked:?}");
+        assert!(matches!(checked.findings[0].damage, Damage::Torn { line: 2 }), "{cut}: {checked:?}");
+    }
+    fs::write(&path, format!("{line}\n\0\0\0\0\n{line}\n")).unwrap();
+    let checked = store.verify(Repair::No).unwrap();
+    assert!(
+        !checked.is_whole() && matches!(checked.findings[0].damage, Damage::Line { line: 2 }),
+        "{checked:?}"
+    );
+}
+
+fn run() -> RunRecord {
+    RunRecord {
+        manifest: MANIFEST,
+        status: runner::state::RunState::Done,
+        exit_code: None,
+        command: Vec::new(),
+        folder: String::new(),
+        host: String::new(),
+        runner_version: String::new(),
+        runner_commit: None,
+        started: Timestamp::UNIX_EPOCH,
+        finished: None,
+        pipeline: "p".into(),
+        file: String::new(),
+        request: None,
+        points: Vec::new(),
+        stages: Vec::new(),
+    }
+}
+
+#[test]
+fn runs_that_begin_in_one_second_in_processes_of_one_number_have_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    // As an older runner called it.
+    store.keep_run("19700101-000000-4711", &run()).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..25).for_each(|_| drop(store.begin_run(&run()).unwrap())));
+        }
+    });
+    let runs = store.runs().unwrap();
+    assert_eq!(runs.len(), 201);
+    let ids: std::collections::BTreeSet<&String> = runs.iter().map(|(id, _)| id).collect();
+    assert_eq!(ids.len(), 201);
+    assert!(ids.iter().all(|id| id.starts_with("19700101-000000-")), "{ids:?}");
+    assert_eq!(store.verify(Repair::No).unwrap().findings, []);
+}
+
+/// The most memory that this process has had.
+#[cfg(target_os = "linux")]
+fn most_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn files_with_holes_that_claim_gigabytes_are_damaged_and_never_read_into_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path());
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 2.5, sessions: 3, of: None };
+    store.save_partial(&WORK, &history, b"state").unwrap();
+    store.pin(&WORK).unwrap();
+    store.note_run("0123456789ab", "p", [WORK]).unwrap();
+    store.keep_run("19700101-000000-4711", &run()).unwrap();
+    store.data_memo().update(|held: &mut Held| held.numbers.push(1)).unwrap();
+    store.append_log(&WORK, "{}").unwrap();
+    for path in files(folder.path()).into_iter().filter(|path| path.is_file()) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name == ".runner-cache" || path.starts_with(folder.path().join("locks")) {
+            continue;
+        }
+        // What may be large is hashed as a whole, which takes its time.
+        let is_json = name.ends_with(".json") || name.ends_with(".jsonl");
+        let size = if is_json { 3 << 30 } else { 700 << 20 };
+        replace(&path, b"");
+        fs::File::options().write(true).open(&path).unwrap().set_len(size).unwrap();
+    }
+    assert_eq!(store.lookup(&WORK).unwrap(), Lookup::Damaged);
+    assert_eq!(store.load_partial(&WORK).unwrap(), Partial::Damaged);
+    assert!(matches!(store.get(&ObjectHash::of(CONTENT)), Err(StoreError::Damaged { .. })));
+    assert_eq!(store.runs().unwrap(), []);
+    assert!(store.data_memo().read::<Held>().numbers.is_empty());
+    assert!(store.read_log(&WORK).is_err());
+    assert!(!store.verify(Repair::No).unwrap().is_whole());
+    assert!(store.inventory().unwrap().unreadable.len() >= 3);
+    assert!(most_memory() < 400 << 20, "{} MiB", most_memory() >> 20);
+}
+
+#[test]
+fn who_holds_the_writers_lock_keeps_writers_waiting_only_as_long_as_they_like_and_readers_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path());
+    let held = fs::File::open(folder.path().join("locks/writing")).unwrap();
+    held.lock().unwrap();
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = asked.clone();
+    let patient = store.clone().with_patience(Patience::new(move |lock| {
+        assert!(lock.ends_with("locks/writing"));
+        if counted.fetch_add(1, Ordering::SeqCst) >= 3 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }));
+    let refused = patient.put(b"another").unwrap_err();
+    assert!(
+        matches!(&refused, StoreError::Io { source, .. } if source.to_string().contains("locks/writing")),
+        "{refused:?}"
+    );
+    assert_eq!(asked.load(Ordering::SeqCst), 4);
+    // Readers go on, and so does who makes the cache ready.
+    assert!(matches!(store.lookup(&WORK).unwrap(), Lookup::Present(_)));
+    assert_eq!(store.get(&ObjectHash::of(CONTENT)).unwrap(), CONTENT);
+    assert_eq!(store.verify(Repair::No).unwrap().findings, []);
+    let _ = store.prepare().unwrap();
+    drop(held);
+    patient.put(b"another").unwrap();
 }

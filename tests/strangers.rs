@@ -52,7 +52,7 @@ fn however_many_mistakes_there_are_the_words_and_the_memory_are_few() {
     let folder = folder_with(&(keys + SMALL));
     let said = error(folder.path(), &["plan", "p.toml"], 120 * MIB);
     assert!(said.contains("p.toml has 10000 mistakes"), "{said}");
-    assert!(said.contains("these are the first 20; mend them to see the other 9980 mistakes"), "{said}");
+    assert!(said.contains("these are the first 20; mend them to see the other 9980"), "{said}");
     assert_eq!(said.matches("unknown key").count(), 20);
 
     let stages: String = (0..2_000)
@@ -108,7 +108,7 @@ fn what_is_no_pipeline_file_is_called_by_its_name() {
         ("/dev/zero", "is a pipe or a device"),
         ("folder.toml", "is a folder"),
         ("wide.toml", "is UTF-16, not UTF-8"),
-        ("latin.toml", "probably Latin-1 or Windows-1252: line 1 holds the byte 0xF6"),
+        ("latin.toml", "probably Latin-1 or CP1252: line 1 holds the byte 0xF6"),
         ("binary.toml", "is a binary file"),
         ("huge.toml", "is larger than 8 MiB"),
         ("deep.toml", "has a mistake"),

@@ -60,7 +60,7 @@ fn trained(start: &Checkpoint, objective: Objective, optimizer: &OptimizerParams
         keep: Keep::Last,
         budget: Budget { save_every: Duration::MAX },
     };
-    train(&run, start, &mut ()).unwrap().unwrap()
+    train(&run, start.clone(), &mut ()).unwrap().unwrap()
 }
 
 /// Holds a run to PyTorch's of this name; returns how many tensors were compared.

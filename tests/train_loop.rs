@@ -104,7 +104,7 @@ impl Setting {
             keep: Keep::BestValidation,
             budget: Budget { save_every: self.save_every },
         };
-        train(&run, &self.start, host)
+        train(&run, self.start.clone(), host)
     }
 
     fn whole(&self) -> Trained {

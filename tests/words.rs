@@ -23,16 +23,16 @@ fn a_plan_says_what_has_changed_in_words() {
     succeeds(folder.path(), "c", &["run", "p.toml", "--quiet"]);
     let of = |stage: &str, arguments: &[&str]| line(folder.path(), stage, arguments);
     assert!(
-        of("gate-train", &["--set", "data.limit_train=300"]).contains("data.limit_train changed: 400 -> 300")
+        of("gate-train", &["--set", "data.limit_train=300"]).contains("data.limit_train changed 400 -> 300")
     );
-    assert!(of("gate-train", &["--set", "seed=7"]).contains("input init will run, seed changed: 0 -> 7"));
+    assert!(of("gate-train", &["--set", "seed=7"]).contains("input init will run, seed changed 0 -> 7"));
     let inherited = SMALL.replace(
         "inputs.channels =",
         "weights = \"inherit\"\ninputs.network = \"gate-train\"\ninputs.channels =",
     );
     std::fs::write(folder.path().join("p.toml"), inherited).unwrap();
     let inherited = of("prune", &[]);
-    assert_eq!(inherited, "prune run weights changed: fresh -> inherit, input gate-train is new");
+    assert_eq!(inherited, "prune run weights changed fresh -> inherit, input gate-train is new");
     std::fs::write(
         folder.path().join("p.toml"),
         SMALL.replace(
@@ -42,7 +42,7 @@ fn a_plan_says_what_has_changed_in_words() {
     )
     .unwrap();
     assert!(
-        of("gate-train", &[]).contains("run kind changed: gate-train -> retrain"),
+        of("gate-train", &[]).contains("run kind changed gate-train -> retrain"),
         "{}",
         of("gate-train", &[])
     );

@@ -209,7 +209,7 @@ fn whole_loop() -> Result<(), Box<dyn Error>> {
             budget: Budget { save_every },
         };
         let start = Instant::now();
-        let trained = train(&run, &network, &mut host)?.ok_or("stopped")?;
+        let trained = train(&run, network.clone(), &mut host)?.ok_or("stopped")?;
         seconds.push(start.elapsed().as_secs_f64());
         if save_every == Duration::MAX {
             waited = trained.waited;

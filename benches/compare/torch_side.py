@@ -90,4 +90,5 @@ def main():
         print(next(line.split()[1] for line in status if line.startswith("VmHWM")), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

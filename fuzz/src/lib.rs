@@ -5,6 +5,7 @@
 //! they are tried by every `cargo test`. Checksums are made right here, or no mutation would get past them.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -14,12 +15,14 @@ use runner::data::fetch::{self, Download, FetchOptions, Packing, Published, Publ
 use runner::data::{DataParams, DataSetName, load};
 use runner::fingerprint::Fingerprint;
 use runner::network::Checkpoint;
+use runner::page::Report;
 use runner::pipeline;
-use runner::plan::{DataIdentities, Graph};
+use runner::plan::{DataIdentities, Entry, Graph, Plan, Verdict};
 use runner::prune::{Channels, Scores};
-use runner::report::Artifact;
+use runner::report::figures::{Content, FigureId, Study};
+use runner::report::{Artifact, observations, summarise};
 use runner::stages;
-use runner::store::{Lookup, ObjectHash, Partial, Repair, Store};
+use runner::store::{Lookup, ObjectHash, Partial, Provenance, Record, Repair, Store};
 use runner::train::{Figures, TrainState};
 use serde_json::{Value, json};
 
@@ -28,10 +31,11 @@ use serde_json::{Value, json};
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("pipeline", pipeline),
     ("changes", changes),
     ("sealed", sealed),
+    ("record", record),
     ("state", state),
     ("artifact", artifact),
     ("images", images),
@@ -162,8 +166,8 @@ pub fn sealed(input: &[u8]) -> bool {
             format!("records/ab/{work}.json"),
             format!("pins/{work}.json"),
             format!("runs/{work}.json"),
-            "last/p/s.json".to_owned(),
-            "manifests/run.json".to_owned(),
+            "last/0123456789ab/s.json".to_owned(),
+            "manifests/20260102-030405-4711.json".to_owned(),
             "data-hashes.json".to_owned(),
         ] {
             write(folder.path(), &place, &content);
@@ -173,13 +177,92 @@ pub fn sealed(input: &[u8]) -> bool {
             let _ = store.commit(&record);
             assert_eq!(store.lookup(&work).ok(), Some(Lookup::Present(record)));
         }
-        let _ = (store.recall("p", "", "s"), store.runs(), store.data_memo().read::<Value>());
+        let _ = (store.recall("0123456789ab", "", "s"), store.runs(), store.data_memo().read::<Value>());
         let _ = (store.inventory(), store.makers(&ObjectHash::of(b"")));
         let checked = store.verify(Repair::No).unwrap();
         assert!(checked.files == 6, "{checked:?}");
         whole = checked.findings.len() < 5;
     }
     whole
+}
+
+/// A pipeline with a stage for each of the records that [`record`] reads.
+const READ: &str = r#"
+[data]
+set = "fashion-mnist-mini"
+[[stage]]
+kind = "init"
+arch = "vgg11"
+width = 1
+[[stage]]
+kind = "gate-train"
+inputs.network = "init"
+[[stage]]
+kind = "threshold-search"
+inputs.network = "gate-train"
+flops_ratio = 0.5
+[[stage]]
+kind = "prune"
+inputs.channels = "threshold-search"
+[[stage]]
+kind = "retrain"
+inputs.network = "prune"
+[[stage]]
+kind = "eval"
+inputs.network = "retrain"
+"#;
+
+/// Metrics and provenance of every stage of a study, in all tables, figures, the report and TensorBoard's files: what their
+/// readers make of any values. The input is a JSON object with `metrics` by kind, and `provenance`.
+pub fn record(input: &[u8]) -> bool {
+    /// More bytes of figures than any input here is worth.
+    const DRAWN: usize = 32 << 20;
+    let Ok(value) = serde_json::from_slice::<Value>(input) else { return false };
+    let read = pipeline::parse("p.toml", READ, &[], stages::catalog()).unwrap();
+    let graph = Graph::new(&read.points(&[]).unwrap(), &mut DataIdentities::new(None)).unwrap();
+    let provenance: Provenance = serde_json::from_value(value["provenance"].clone()).unwrap_or_default();
+    let folder = scratch();
+    let store = Store::open(folder.path()).unwrap();
+    let records: Vec<Option<Record>> = graph
+        .iter()
+        .map(|(id, node)| {
+            let kind = node.stage.kind;
+            let work = Fingerprint::from_bytes([id.0 as u8; 32]);
+            let metrics = value["metrics"][kind.name].clone();
+            Some(Record::new(work, kind.name, kind.version, BTreeMap::new(), metrics, provenance.clone()))
+        })
+        .collect();
+    let entry = |record: &Option<Record>| {
+        let record = record.clone().unwrap();
+        Entry { fingerprint: Some(record.fingerprint), verdict: Verdict::Cached(Box::new(record)) }
+    };
+    let plan = Plan { entries: records.iter().map(entry).collect() };
+    let study = Study { graph: &graph, plan: &plan, store: &store };
+    for figure in FigureId::ALL {
+        if let Ok(figure) = Content::of(figure, &study) {
+            assert!(figure.csv().len() < DRAWN);
+        }
+    }
+    for point in &graph.points {
+        let _ = summarise(&graph, point, &records);
+    }
+    for record in records.iter().flatten() {
+        let _ =
+            (runner::report::key_figure(&record.metrics), runner::report::compare::metrics(&record.metrics));
+    }
+    let _ = observations(&graph, &records);
+    let report = Report {
+        study,
+        name: "p".to_owned(),
+        description: None,
+        file: READ.to_owned(),
+        command: String::new(),
+        baseline: None,
+        runs: Vec::new(),
+        made: jiff::Timestamp::UNIX_EPOCH,
+    };
+    assert!(report.html().len() < DRAWN);
+    value["metrics"].is_object()
 }
 
 /// The first lines of a file, whose seal fits what follows.

@@ -8,13 +8,7 @@ use clap::Args;
 use super::remote::SharingArgs;
 use crate::engine::DeviceChoice;
 
-/// Where results are kept.
-#[derive(Debug, Clone, Args)]
-pub struct CacheArgs {
-    /// The cache folder
-    #[arg(long, value_name = "DIR", env = "RUNNER_CACHE", default_value = "cache")]
-    pub cache: PathBuf,
-}
+pub use super::location::CacheArgs;
 
 /// A pipeline file with changes to it.
 #[derive(Debug, Clone, Args)]

@@ -22,14 +22,15 @@ use crate::store::Replace;
   runner export 3f2a91 --to best.tar                                an object or a piece of work
   runner import quickstart.tar                                      on the other machine
 
-A bundle holds outputs, records and provenance of the results, and a sealed list of them: a plain
-tar archive where the name ends in `.tar`, else a folder. The same results give the same bytes. It
+A bundle holds outputs, records and provenance of the results, and a sealed list of them: a tar
+archive where the name ends in `.tar`, a compressed one where it ends in `.tar.gz` or `.tgz`, else
+a folder. The same results give the same bytes. It
 appears whole or not at all."
 )]
 pub struct ExportArgs {
     #[command(flatten)]
     chosen: ChosenArgs,
-    /// Where the bundle goes: an archive if the name ends in `.tar`, else a folder
+    /// Where the bundle goes: an archive if the name ends in `.tar`, `.tar.gz` or `.tgz`, else a folder
     #[arg(long, value_name = "DIR|FILE.tar")]
     to: PathBuf,
     /// Replace a bundle that is there
@@ -44,7 +45,7 @@ pub struct ExportArgs {
 
 /// Exports.
 pub fn run(args: &ExportArgs) -> Result<()> {
-    let (store, _visit) = visited(&args.cache)?;
+    let (store, _visit) = visited(&args.cache, Some(&args.chosen.target))?;
     let inventory = store.inventory()?;
     let chosen = args.chosen.find(&args.cache, &inventory)?;
     let work = inventory.reach(chosen.work);

@@ -6,10 +6,11 @@ use clap::Args;
 use miette::{IntoDiagnostic, Result};
 
 use super::args::CacheArgs;
-use super::cache::visited;
+use super::cache::{visit, warn_of};
 use super::style::{GOOD, STALE, paint};
 use crate::fingerprint::Fingerprint;
 use crate::report::format::{bytes, plural};
+use crate::store::{Durability, Store};
 
 /// Take the results of a bundle into the cache
 #[derive(Debug, Args)]
@@ -33,8 +34,11 @@ pub struct ImportArgs {
 
 /// Imports.
 pub fn run(args: &ImportArgs) -> Result<()> {
-    let (store, _visit) = visited(&args.cache)?;
+    let (store, _visit) = visit(Store::open(&args.cache.here())?)?;
     let done = store.import(&args.from)?;
+    if done.is_unflushed {
+        warn_of(Durability::Unflushed);
+    }
     if args.json {
         say!("{}", serde_json::to_string_pretty(&done).into_diagnostic()?);
         return Ok(());

@@ -348,7 +348,11 @@ impl Writer {
             }
             Event::Warning { message } => lines.push(format!("  {} {message}", paint(STALE, "warning:"))),
             Event::StageRetried { left, pause, .. } => {
-                let words = format!("tried again after {}, {left} more times at most", seconds(*pause));
+                let words = format!(
+                    "tried again after {}, {} at most",
+                    seconds(*pause),
+                    plural(*left as usize, "more time")
+                );
                 lines.push(format!("  {}", paint(STALE, words)));
             }
             Event::StageCached { .. } | Event::StageWaiting { .. } | Event::Progress { .. } => {}

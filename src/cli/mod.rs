@@ -15,6 +15,7 @@ mod data;
 mod export;
 mod graph;
 mod import;
+mod location;
 mod log;
 mod open;
 mod parse;
@@ -115,14 +116,19 @@ enum Command {
 
 /// Parses the arguments, runs the command, prints its error.
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.next_if(|first| first == completions::ASKED).is_some() {
+        return completions::answer(arguments);
+    }
     output::install_error_hook();
+    output::agree_on_colours();
     let command = match parse::command_line() {
         Ok(line) => line.command,
         Err(code) => return code,
     };
     let result = match command {
         Command::Run(args) => run::run(&args),
-        Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Plan(args) => plan::run(&args),
         Command::Graph(args) => graph::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Best(args) => best::run(&args).map(|()| ExitCode::SUCCESS),

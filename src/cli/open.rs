@@ -42,14 +42,15 @@ impl Opened {
     pub fn new(pipeline: &PipelineArgs, cache: &CacheArgs) -> Result<Self> {
         let loaded = pipeline::load(&pipeline.pipeline, &pipeline.changes.set, stages::catalog())?;
         let identity = || identity(&pipeline.pipeline);
-        Self::loaded(&loaded, pipeline.clone(), identity, cache)
+        let open = || Ok(Store::open(&cache.of(&pipeline.pipeline))?);
+        Self::loaded(&loaded, pipeline.clone(), identity, open)
     }
 
-    /// A run's pipeline as it was then, whatever became of its file.
+    /// A run's pipeline as it was then, whatever became of its file, with the results of `store`.
     ///
     /// # Errors
     /// A run that does not say what it was asked for; a file that this version cannot read.
-    pub fn of_run(id: &str, run: &RunRecord, cache: &CacheArgs) -> Result<Self> {
+    pub fn of_run(id: &str, run: &RunRecord, store: Store) -> Result<Self> {
         let Some(request) = &run.request else {
             return Err(miette!(
                 help = format!("its command was: {}", run.command.join(" ")),
@@ -69,19 +70,19 @@ impl Opened {
         let loaded = pipeline::parse(&request.path, &run.file, &request.set, stages::catalog())
             .map_err(miette::Report::from)
             .wrap_err_with(|| format!("the pipeline of run {id} is none for this version of runner"))?;
-        Self::loaded(&loaded, source, || Ok(request.identity.clone()), cache)
+        Self::loaded(&loaded, source, || Ok(request.identity.clone()), || Ok(store))
     }
 
     fn loaded(
         loaded: &pipeline::Pipeline,
         source: PipelineArgs,
         identity: impl Fn() -> Result<String>,
-        cache: &CacheArgs,
+        store: impl FnOnce() -> Result<Store>,
     ) -> Result<Self> {
         let remote = loaded.remote.as_deref().map(RemoteUrl::parse).transpose();
         let remote = remote.map_err(|flaw| loaded.remote_error(flaw.message, flaw.help))?;
         let points = loaded.points(&source.changes.over)?;
-        let store = Store::open(&cache.cache)?;
+        let store = store()?;
         let mut data = DataIdentities::new(Some(store.data_memo()));
         let graph = Graph::new(&points, &mut data)?;
         let (name, file) = (loaded.name.clone(), loaded.text().to_owned());

@@ -130,8 +130,11 @@ pub fn run(args: &PlotArgs) -> Result<()> {
     let place = |file: File| Ok((Place::of(&file.path, file.format, &file.bytes, replace, &inputs)?, file));
     let places: Vec<(Place, File)> = files.into_iter().map(place).collect::<Result<_>>()?;
     for (place, file) in places {
+        let is_stream = place.is_stream();
         place.write(file.format, &file.bytes)?;
-        say!("{}", file.path.display());
+        if !is_stream {
+            say!("{}", file.path.display());
+        }
     }
     Ok(())
 }

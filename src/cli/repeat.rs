@@ -27,7 +27,7 @@ use crate::store::{RunRecord, Store};
 The pipeline is the run's own, with its --set and --over, also where the file was
 changed or deleted since. What is otherwise now (version, machine) is said first.
 
-Exit codes: 0 all as it was, 1 an error, a failed stage or another result, 130 and
+Exit codes: 0 all as it was, 1 an error, a failed stage or another result, 129 to
 143 as of `runner run`.")]
 pub struct RepeatArgs {
     /// The run: its id, the start of it, or `last`
@@ -53,7 +53,7 @@ pub fn run(args: &RepeatArgs) -> Result<ExitCode> {
     }
     let how = &how;
     run::start_pool(how)?;
-    let store = Store::open(&args.cache.cache)?;
+    let store = args.cache.open_here()?;
     let mut all = store.runs()?;
     let (id, mut run) = all.swap_remove(chosen(&all, &args.run)?);
     tell_killed(&store, &id, &mut run)?;
@@ -64,8 +64,8 @@ pub fn run(args: &RepeatArgs) -> Result<ExitCode> {
         None
     };
     let into = args.into.as_deref().or(throw_away.as_ref().map(tempfile::TempDir::path));
-    let cache = CacheArgs { cache: into.unwrap_or(&args.cache.cache).to_owned() };
-    let mut opened = Opened::of_run(&id, &run, &cache)?;
+    let cache = CacheArgs::at(into.unwrap_or(store.root()));
+    let mut opened = Opened::of_run(&id, &run, Store::open(into.unwrap_or(store.root()))?)?;
     if !is_silent {
         tell_all!("{}", head(&id, &run));
     }

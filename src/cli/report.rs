@@ -25,8 +25,8 @@ use crate::written::{Format, Place, Replace};
 
 Only what is in the cache is shown, and the report says what is missing; `runner run` with the same
 --over computes it. The file has every figure and its data, works offline, follows the light or dark
-mode of its reader, and prints. An earlier report is replaced; one that was edited, and any other file,
-only with --force.")]
+mode of its reader, and prints. An earlier report is replaced; one that was edited, and any other
+file, only with --force.")]
 pub struct ReportArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,
@@ -70,9 +70,14 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     };
     let path = args.to.clone().unwrap_or_else(|| PathBuf::from(format!("{}.html", file_name(&opened.name))));
     let page = report.html();
-    Place::of(&path, Format::Html, page.as_bytes(), Replace::by(args.force), &opened.inputs())?
-        .write(Format::Html, page.as_bytes())?;
-    say!("{}", path.display());
+    let replace = Replace::by(args.force);
+    let place = Place::of(&path, Format::Html, page.as_bytes(), replace, &opened.inputs())?;
+    let is_stream = place.is_stream();
+    place.write(Format::Html, page.as_bytes())?;
+    // The stream may be standard output itself.
+    if !is_stream {
+        say!("{}", path.display());
+    }
     if plan.to_run() > 0 {
         let words = format!("{} no result yet: `runner run` computes them", table::have(plan.to_run()));
         tell!("{}", paint(FAINT, words));

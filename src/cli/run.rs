@@ -1,22 +1,25 @@
 //! `runner run`: run what is stale.
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use miette::{IntoDiagnostic, Result};
 
 use super::args::{CacheArgs, HowArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
-use super::progress::{Json, Quiet, TensorBoard, Terminal};
+use super::progress::{Expected, Json, Quiet, TensorBoard, Terminal};
 use super::runs::Kept;
-use super::style::{BAD, GOOD, STALE, paint};
+use super::style::{BAD, FAINT, GOOD, STALE, error_width, folded, paint};
 use super::{FAILURE, summary, sweep};
 use crate::engine::{
     Event, Options, Place, Reporter, RunSummary, Stamped, StopFlag, StopReason, execute, memory,
 };
 use crate::ops::Vectors;
+use crate::plan::{Estimates, Node, NodeId, Plan};
 use crate::state::{RunState, StageState};
-use crate::store::StoreError;
+use crate::store::{Patience, StoreError};
 use crate::written::check_folder;
 
 /// Run the stages of a pipeline that are stale
@@ -35,8 +38,9 @@ of a sweep it stops what depends on it, and the other points go on. The end list
 and how to see its log.
 
 Exit codes: 0 all done, 1 an error or a failed stage; 129 the terminal was closed, 130 interrupted
-(Ctrl-C), 141 the reader of --json has gone, 143 terminated. In these cases running stages save their
-states, and the same command goes on from there.")]
+(Ctrl-C), 141 the reader of --json has gone, 143 terminated. In these cases running stages save
+their states, and the same command goes on from there. The last lines of a run name the command
+that goes on, and of a sweep the one that shows the results.")]
 pub struct RunArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,
@@ -77,12 +81,17 @@ pub fn start_pool(how: &HowArgs) -> Result<()> {
 /// # Errors
 /// A plan that cannot be made, a device that is not there. What fails in the run itself is part of the summary.
 pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Result<(RunSummary, StopFlag)> {
+    // A visit makes a cache that is not there yet.
+    let cache = super::location::line(&opened.store)?;
     // From before the plan on: what it finds in the cache must be there when its turn comes.
     let _visit = opened.store.visit(&mut || {
         if !how.quiet {
             tell!("waiting until `runner cache gc` has cleared the cache");
         }
     })?;
+    if !how.quiet && !how.json {
+        tell!("{cache}");
+    }
     if let Some(folder) = &how.tensorboard {
         check_folder(folder, &opened.inputs())?;
     }
@@ -95,6 +104,7 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
         warnings.extend(device.warning);
     }
     let stop = StopFlag::on_signals().into_diagnostic()?;
+    opened.store = opened.store.clone().with_patience(patience(&stop));
     // What is in the cache needs nobody's help.
     let shared = if plan.to_run() > 0 { how.sharing.open(wanted, &mut warnings) } else { None };
     let is_sweep = opened.graph.points.len() > 1;
@@ -114,7 +124,9 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
     } else if how.quiet {
         Box::new(Quiet)
     } else {
-        Box::new(Terminal::on_stderr())
+        let device = options.places.first().map_or("cpu", |place| place.name.as_str());
+        let estimates = Estimates::new(&opened.graph, &plan, &opened.store, device);
+        Box::new(Terminal::on_stderr(&expected(opened, &plan, &estimates)))
     };
     if let Some(folder) = &how.tensorboard {
         reporter = Box::new(TensorBoard::new(folder, opened.store.clone(), reporter));
@@ -133,6 +145,32 @@ pub fn go(opened: &mut Opened, selection: &SelectionArgs, how: &HowArgs) -> Resu
         keep(kept.end(opened, &done, exit_code(&done, &stop)), reporter.as_mut());
     }
     Ok((done, stop))
+}
+
+/// Says once that a writer waits for a process that holds the cache's lock, and ends the wait when the run is to stop.
+fn patience(stop: &StopFlag) -> Patience {
+    let (stop, told) = (stop.clone(), AtomicBool::new(false));
+    Patience::new(move |lock| {
+        if !told.swap(true, Ordering::Relaxed) {
+            tell!(
+                "{} another process holds {}, which only runner should; waiting until it lets go",
+                paint(STALE, "waiting:"),
+                lock.display()
+            );
+        }
+        if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+}
+
+/// The stages to run, as events name them, and how long each is expected to take.
+fn expected(opened: &Opened, plan: &Plan, estimates: &Estimates) -> Vec<Expected> {
+    let runs = opened.graph.iter().filter(|(id, _)| plan.entry(*id).runs());
+    let stage = |(id, node): (NodeId, &Node)| Expected {
+        stage: node.name.clone(),
+        point: opened.graph.common(id),
+        seconds: estimates.of(id).map(|estimate| estimate.seconds),
+    };
+    runs.map(stage).collect()
 }
 
 /// What a run ends with.
@@ -179,7 +217,7 @@ pub fn end(
         }
     }
     if !is_silent {
-        summary::print(&opened.graph, &opened.store, &done.records, &opened.source);
+        summary::print(&opened.graph, &opened.store, &done.records);
     }
     if !done.failures.is_empty() {
         tell_all!("{}", sweep::failures(&opened.graph, &done, &opened.source, cache));
@@ -189,11 +227,21 @@ pub fn end(
         tell!("{} {push}", paint(STALE, "to send what is missing:"));
     }
     let counts = sweep::counts(&opened.graph, &done);
+    let say = |style, label: &str, words: &str| {
+        let text = format!("{} {words}", paint(style, label));
+        tell!("{}", folded(&text, 2, error_width()));
+    };
+    let results = |label| {
+        if is_sweep && !is_silent && done.records.iter().any(Option::is_some) {
+            say(FAINT, label, &sweep::results(&opened.source, cache));
+        }
+    };
     match done.status {
         RunState::Done => {
             if !is_silent {
-                tell!("{} {counts}", paint(GOOD, "done:"));
+                say(GOOD, "done:", &counts);
             }
+            results("results:");
         }
         RunState::Interrupted => {
             let stages = done.those(StageState::Interrupted);
@@ -208,10 +256,14 @@ pub fn end(
                 Some(StopReason::OutputFailed) => ", as standard output cannot be written",
                 Some(StopReason::Interrupt | StopReason::Terminate | StopReason::Hangup) | None => "",
             };
-            tell!("{}{what}{why}; the same command goes on from there", paint(BAD, "interrupted"));
+            say(BAD, &format!("interrupted{what}{why}:"), &counts);
+            say(STALE, "to go on:", &sweep::again());
+            results("results so far:");
         }
         RunState::Failed | RunState::Running | RunState::Killed => {
-            tell!("{} {counts}", paint(BAD, "failed:"))
+            say(BAD, "failed:", &counts);
+            say(STALE, "to try again what failed:", &sweep::again());
+            results("results so far:");
         }
     }
     Ok(ExitCode::from(exit_code(&done, stop)))

@@ -45,7 +45,7 @@ pub struct RunsArgs {
 
 /// Prints the runs.
 pub fn run(args: &RunsArgs) -> Result<()> {
-    let store = Store::open(&args.cache.cache)?;
+    let store = args.cache.open_here()?;
     let mut runs = store.runs()?;
     for (id, run) in &mut runs {
         tell_killed(&store, id, run)?;
@@ -151,7 +151,7 @@ fn record(store: &Store, stage: &RunStage) -> Result<Option<Record>, StoreError>
     let Some(fingerprint) = stage.fingerprint.filter(|_| stage.state.has_result()) else { return Ok(None) };
     match store.lookup(&fingerprint)? {
         Lookup::Present(record) => Ok(Some(record)),
-        Lookup::Absent | Lookup::Damaged | Lookup::OutputMissing { .. } => Ok(None),
+        Lookup::Absent | Lookup::Damaged | Lookup::Unreadable | Lookup::OutputMissing { .. } => Ok(None),
     }
 }
 
@@ -254,7 +254,6 @@ impl Kept {
         options: &Options,
     ) -> Result<Self, StoreError> {
         let now = Timestamp::now();
-        let id = format!("{}-{}", now.strftime("%Y%m%d-%H%M%S"), std::process::id());
         let graph = &opened.graph;
         let stages = graph.iter().map(|(id, node)| {
             let mut points: Vec<usize> = node.uses.iter().map(|usage| usage.point).collect();
@@ -300,9 +299,7 @@ impl Kept {
             points: graph.points.iter().map(crate::plan::PointNodes::name).collect(),
             stages: stages.collect(),
         };
-        // Before the record: whoever sees it sees that it goes on. A file system without locks is no reason not to run.
-        let goes_on = opened.store.go_on(&id).ok();
-        opened.store.keep_run(&id, &record)?;
+        let (id, goes_on) = opened.store.begin_run(&record)?;
         Ok(Self { id, record, _goes_on: goes_on })
     }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::plan::points;
-use super::style::{BAD, Cell, FAINT, REUSED, STAGE, STALE, columns_or_below, width};
+use super::style::{BAD, Cell, FAINT, REUSED, STAGE, STALE, columns_or_below, folded, width};
 use crate::plan::Graph;
 use crate::report::format::{minute, plural, seconds};
 use crate::report::{StageStatus, status};
@@ -50,7 +50,7 @@ pub fn run(args: &StatusArgs) -> Result<()> {
         say!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
         return Ok(());
     }
-    say!("{}", headline(&opened.name, &opened.graph, &states));
+    say!("{}", folded(&headline(&opened.name, &opened.graph, &states), 4, width()));
     let rows: Vec<Vec<Cell>> = opened
         .graph
         .nodes
@@ -131,4 +131,44 @@ fn row(found: &StageStatus, points: String) -> Vec<Cell> {
         Cell::left(words),
         Cell::left(points.trim_start()).style(FAINT),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Standing;
+
+    #[test]
+    fn at_eighty_and_at_sixty_columns_no_line_is_longer() {
+        let stage = |stage: &str, state| StageStatus {
+            stage: stage.to_owned(),
+            kind: stage.to_owned(),
+            points: Vec::new(),
+            standing: state,
+            fingerprint: Some("ab".repeat(32).parse().unwrap()),
+            finished: Some("2026-01-02T03:04:05Z".parse().unwrap()),
+            seconds: Some(4321.0),
+            figure: "accuracy 91.25% (best), 90.75% (last)".to_owned(),
+        };
+        let changed = [
+            "optimizer.weight_decay changed 0.0001 -> 0.0005",
+            "schedule.milestones changed [0.5,0.75] -> [0.9]",
+        ];
+        let found = [
+            stage("init", Standing::Cached),
+            stage("threshold-search", Standing::Stale { reasons: changed.map(str::to_owned).to_vec() }),
+            stage("retrain", Standing::Interrupted { epoch: Some(12), step: Some(4200) }),
+            stage("eval", Standing::NeverRun),
+        ];
+        let rows: Vec<Vec<Cell>> =
+            found.iter().map(|found| row(found, "  (shared by 3 points)".to_owned())).collect();
+        let drawn = |width: usize| {
+            let text = anstream::adapter::strip_str(&columns_or_below(&rows, 2, width)).to_string();
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            text
+        };
+        insta::with_settings!({omit_expression => true, filters => vec![(r"\d{4}-\d\d-\d\d \d\d:\d\d", "2026-01-02 03:04")]}, {
+            insta::assert_snapshot!(format!("{}---- 60 columns ----\n{}", drawn(80), drawn(60)))
+        });
+    }
 }

@@ -85,20 +85,84 @@ pub fn columns_or_below(rows: &[Vec<Cell>], details: usize, width: usize) -> Str
     if whole.lines().all(|line| columns_of(line) <= width) {
         return whole;
     }
-    let heads: Vec<Vec<Cell>> =
-        rows.iter().map(|row| row[..row.len().saturating_sub(details)].to_vec()).collect();
+    let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let head = |row: &Vec<Cell>, details: usize| row[..row.len().saturating_sub(details)].to_vec();
+    // On a narrow terminal more cells stand below.
+    let fits = |details: &usize| {
+        let heads: Vec<Vec<Cell>> = rows.iter().map(|row| head(row, *details)).collect();
+        columns(&heads).lines().all(|line| columns_of(line) <= width)
+    };
+    let details = (details..most).find(fits).unwrap_or_else(|| most.saturating_sub(1));
+    let heads: Vec<Vec<Cell>> = rows.iter().map(|row| head(row, details)).collect();
     let mut out = String::new();
     for (head, row) in columns(&heads).lines().zip(rows) {
         out += head;
         out.push('\n');
         for cell in row[row.len().saturating_sub(details)..].iter().filter(|cell| !cell.text.is_empty()) {
             let room = width.saturating_sub(BELOW.len()).max(1);
-            for line in textwrap::wrap(&cell.text, room) {
+            for line in folded(&cell.text, 0, room).lines() {
                 out += &format!("{BELOW}{}\n", paint(cell.style, line));
             }
         }
     }
     out
+}
+
+/// Texts in their styles, one after the other, as [`folded`] lines.
+pub fn wrapped(pieces: &[(Style, &str)], hang: usize, width: usize) -> String {
+    let painted = pieces.iter().filter(|(_, text)| !text.is_empty()).map(|(style, text)| paint(*style, text));
+    folded(&painted.collect::<String>(), hang, width)
+}
+
+/// A text, which may have styles, as lines of at most `width` columns. A line is broken between words alone, and the lines after
+/// the first begin at column `hang`. A word that is wider than a line stands on one of its own.
+pub fn folded(text: &str, hang: usize, width: usize) -> String {
+    let mut out = String::new();
+    let (mut column, mut gap) = (0, 0);
+    for (at, word) in text.split(' ').enumerate() {
+        gap += usize::from(at > 0);
+        if word.is_empty() {
+            continue;
+        }
+        let long = columns_of(word);
+        if column > hang && column + gap + long > width {
+            out += &format!("\n{}", " ".repeat(hang));
+            (column, gap) = (hang, 0);
+        }
+        out += &" ".repeat(gap);
+        out += word;
+        column += gap + long;
+        gap = 0;
+    }
+    out
+}
+
+/// As [`columns`]. Columns that do not fit into `width` go on below, with the first one again.
+pub fn columns_within(rows: &[Vec<Cell>], width: usize) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let size = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        2 + cells.map(|cell| columns_of(&cell.text)).max().unwrap_or(0)
+    };
+    let mut blocks: Vec<Vec<usize>> = Vec::new();
+    let mut used = 0;
+    for column in 1..count {
+        match blocks.last_mut() {
+            Some(block) if used + size(column) <= width => {
+                block.push(column);
+                used += size(column);
+            }
+            _ => {
+                blocks.push(vec![0, column]);
+                used = size(0) + size(column);
+            }
+        }
+    }
+    let block = |block: &Vec<usize>| {
+        let row = |row: &Vec<Cell>| block.iter().filter_map(|column| row.get(*column).cloned()).collect();
+        columns(&rows.iter().map(row).collect::<Vec<Vec<Cell>>>())
+    };
+    blocks.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 
 /// What stands before a line below its row.
@@ -108,6 +172,11 @@ const BELOW: &str = "      ";
 pub fn width() -> usize {
     const COLUMNS: usize = 80;
     console::Term::stdout().size_checked().map_or(COLUMNS, |(_, columns)| usize::from(columns).max(1))
+}
+
+/// Columns of the terminal that standard error goes to. A line for anything else is never broken.
+pub fn error_width() -> usize {
+    console::Term::stderr().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns).max(1))
 }
 
 /// `text` in a style, for the [streams](super::output) alone: they take the marks of this process, which no text from
@@ -203,5 +272,25 @@ mod tests {
         let row = |name: &str| vec![Cell::left(name), Cell::right("1")];
         let lines = columns(&[row("剪枝"), row("abcd"), row("e\u{301}"), row("a\nb")]);
         assert_eq!(lines, "  剪枝  1\n  abcd  1\n  e\u{301}     1\n  a\\nb  1\n");
+    }
+
+    #[test]
+    fn lines_break_between_words_and_hang() {
+        let pieces = [
+            (STAGE, "  retrain"),
+            (Style::new(), ", 9 times: optimizer.weight_decay changed 0.0001 -> 0.0005"),
+            (FAINT, "  (seed=1)"),
+        ];
+        for width in [40, 60, 80] {
+            let text = anstream::adapter::strip_str(&wrapped(&pieces, 4, width)).to_string();
+            assert!(text.lines().all(|line| line.len() <= width), "{text}");
+            assert!(text.lines().skip(1).all(|line| line.starts_with("    ") && !line.starts_with("     ")));
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(
+                words(&text),
+                words("retrain, 9 times: optimizer.weight_decay changed 0.0001 -> 0.0005 (seed=1)")
+            );
+        }
+        assert_eq!(wrapped(&[(Style::new(), "abc  bcdefghij k")], 2, 6), "abc\n  bcdefghij\n  k");
     }
 }

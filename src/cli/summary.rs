@@ -2,9 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use super::args::PipelineArgs;
-use super::style::{Cell, FAINT, STAGE, columns, paint};
-use super::sweep::quoted;
+use super::style::{Cell, FAINT, STAGE, columns, columns_or_below, columns_within, folded, paint, width};
 use crate::plan::Graph;
 use crate::report::format::{bytes, count, number, percent};
 use crate::report::summary::Search;
@@ -14,18 +12,18 @@ use crate::store::{Record, Store};
 /// Layers side by side: so many fit into 80 columns.
 const SIDE_BY_SIDE: usize = 8;
 
+/// Columns of the word before the figures of layers.
+const LABEL: usize = 9;
+/// Columns of the figure of a layer.
+const LAYER: usize = 4;
+
 /// Sweeps of up to this many points are told point by point.
 const POINTS: usize = 4;
 
-/// Prints the networks of every point: cost, accuracy, channels, and where they are. For a large sweep a table says more.
-pub fn print(graph: &Graph, store: &Store, records: &[Option<Record>], pipeline: &PipelineArgs) {
+/// Prints the networks of every point: cost, accuracy, channels, and where they are. For a large sweep a table says more: the
+/// last line of the run names it.
+pub fn print(graph: &Graph, store: &Store, records: &[Option<Record>]) {
     if graph.points.len() > POINTS {
-        let mut command = format!("runner table {}", pipeline.pipeline.display());
-        let changes = &pipeline.changes;
-        for (option, texts) in [("--set", &changes.set), ("--over", &changes.over)] {
-            texts.iter().for_each(|text| command += &format!(" {option} {}", quoted(text)));
-        }
-        say!("{}", paint(FAINT, format!("{command} shows the results")));
         return;
     }
     let mut any = None;
@@ -38,21 +36,21 @@ pub fn print(graph: &Graph, store: &Store, records: &[Option<Record>], pipeline:
         if !point.label.is_empty() {
             say!("{}", paint(STAGE, point.name()));
         }
-        say_all!("{}", text(&summary, store));
+        say_all!("{}", text(&summary, store, width()));
         any = summary.networks.last().map(|row| row.object.to_string());
     }
     if let Some(hash) = any.as_deref().and_then(|hash| hash.get(..12)) {
         let words = format!("runner show {hash} shows its tensors and where it came from");
-        say!("\n{}", paint(FAINT, words));
+        say!("\n{}", folded(&paint(FAINT, words), 2, width()));
     }
 }
 
-fn text(summary: &PointSummary, store: &Store) -> String {
-    let mut text = networks(&summary.networks, summary.titles());
-    text += &searches(&summary.searches);
+fn text(summary: &PointSummary, store: &Store, width: usize) -> String {
+    let mut text = networks(&summary.networks, summary.titles(), width);
+    text += &searches(&summary.searches, width);
     let slim = summary.networks.iter().rev().find(|row| row.channels != summary.channels_full);
     if let Some(slim) = slim.filter(|slim| slim.channels.len() == summary.channels_full.len()) {
-        let layers = channels(&slim.channels, Some(&summary.channels_full));
+        let layers = channels_within(&slim.channels, Some(&summary.channels_full), width);
         let _ = write!(text, "\n  {}\n{layers}", paint(STAGE, "channels kept"));
     }
     text.push('\n');
@@ -64,18 +62,19 @@ fn text(summary: &PointSummary, store: &Store) -> String {
         let pattern = folder.map_or(String::new(), |path| format!("{}*", path.display()));
         vec![Cell::left(row.name()), Cell::left(short), Cell::left(pattern).style(FAINT)]
     };
-    text + &columns(&summary.networks.iter().map(row).collect::<Vec<_>>())
+    text + &columns_or_below(&summary.networks.iter().map(row).collect::<Vec<_>>(), 1, width)
 }
 
 /// What the threshold searches found: a line where there is one, a table of several.
-fn searches(found: &[Search]) -> String {
+fn searches(found: &[Search], width: usize) -> String {
     if let [search] = found {
-        return format!(
-            "\n  {} of the FLOPs kept ({} wanted), threshold {}\n",
+        let words = format!(
+            "  {} of the FLOPs kept ({} wanted), threshold {}",
             percent(search.achieved_ratio),
             percent(search.wanted_ratio),
             number(search.threshold)
         );
+        return format!("\n{}\n", folded(&words, 4, width));
     }
     let head = ["FLOPs kept", "wanted", "threshold"].map(|head| Cell::right(head).style(FAINT));
     let mut rows = vec![vec![Cell::left("search").style(FAINT)]];
@@ -88,10 +87,10 @@ fn searches(found: &[Search]) -> String {
             Cell::right(number(search.threshold)),
         ]
     }));
-    if found.is_empty() { String::new() } else { format!("\n{}", columns(&rows)) }
+    if found.is_empty() { String::new() } else { format!("\n{}", columns_within(&rows, width)) }
 }
 
-fn networks(rows: &[NetworkRow], titles: Vec<String>) -> String {
+fn networks(rows: &[NetworkRow], titles: Vec<String>, width: usize) -> String {
     let head = |text: &str| Cell::right(text).style(FAINT);
     let compared = rows.iter().any(|row| row.difference.is_some());
     let mut table = vec![vec![
@@ -115,26 +114,36 @@ fn networks(rows: &[NetworkRow], titles: Vec<String>) -> String {
             Cell::right(difference),
         ]);
     }
-    columns(&table)
+    columns_within(&table, width)
 }
 
 /// Channels of every convolution, and of how many they are what is kept.
 pub fn channels<T: Copy + Display>(kept: &[T], full: Option<&[T]>) -> String {
+    channels_within(kept, full, width())
+}
+
+fn channels_within<T: Copy + Display>(kept: &[T], full: Option<&[T]>, width: usize) -> String {
     let label = if full.is_some() { "kept" } else { "channels" };
     let of = full.map(|full| ("of", full));
-    side_by_side(&std::iter::once((label, kept)).chain(of).collect::<Vec<_>>())
+    layers(&std::iter::once((label, kept)).chain(of).collect::<Vec<_>>(), width)
 }
 
 /// Figures of every layer under each other, each list with its name; as many layers side by side as fit.
 pub fn side_by_side<T: Copy + Display>(lists: &[(&str, &[T])]) -> String {
+    layers(lists, width())
+}
+
+fn layers<T: Copy + Display>(lists: &[(&str, &[T])], width: usize) -> String {
     let mut text = String::new();
+    let room = width.saturating_sub(LABEL + 2) / (LAYER + 2);
+    let side_by_side = room.clamp(1, SIDE_BY_SIDE);
     let layers = lists.iter().map(|(_, list)| list.len()).max().unwrap_or(0);
-    for start in (0..layers).step_by(SIDE_BY_SIDE) {
-        let end = (start + SIDE_BY_SIDE).min(layers);
+    for start in (0..layers).step_by(side_by_side) {
+        let end = (start + side_by_side).min(layers);
         let row = |label: &str, cells: &mut dyn Iterator<Item = String>| {
-            let label = Cell::left(format!("{label:9}")).style(FAINT);
+            let label = Cell::left(format!("{label:LABEL$}")).style(FAINT);
             // As wide as the widest layer, so that the blocks stand under each other.
-            let cells = cells.map(|cell| Cell::right(format!("{cell:>4}")));
+            let cells = cells.map(|cell| Cell::right(format!("{cell:>LAYER$}")));
             std::iter::once(label).chain(cells).collect::<Vec<_>>()
         };
         let mut rows = vec![row("layer", &mut (start + 1..=end).map(|layer| layer.to_string()))];
@@ -188,10 +197,15 @@ mod tests {
         }
         let summary =
             PointSummary { label: Vec::new(), networks, channels_full: channels_full.to_vec(), searches };
-        let text = anstream::adapter::strip_str(&text(&summary, &store)).to_string();
-        let text = text.replace(&folder.path().display().to_string(), "cache");
-        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
-        text
+        let drawn = |width: usize| {
+            let text = anstream::adapter::strip_str(&text(&summary, &store, width)).to_string();
+            let text = text.replace(&folder.path().display().to_string(), "cache");
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            text
+        };
+        // As wide as the path of the folder allows, the last table stands in one block.
+        let (wide, narrow) = (drawn(80), drawn(60));
+        format!("{wide}\n---- 60 columns ----\n{narrow}")
     }
 
     #[test]

@@ -115,12 +115,28 @@ fn log(graph: &Graph, id: NodeId, pipeline: &PipelineArgs, cache: &CacheArgs) ->
 
 /// The command that gives a pipeline's results to the shared cache.
 pub fn push(pipeline: &PipelineArgs, cache: &CacheArgs) -> String {
+    command(&["cache", "push"], pipeline, None, changes(pipeline), cache)
+}
+
+/// The command that shows a pipeline's results.
+pub fn results(pipeline: &PipelineArgs, cache: &CacheArgs) -> String {
+    command(&["table"], pipeline, None, changes(pipeline), cache)
+}
+
+/// The command of this process, which goes on where an interrupted or failed run stopped.
+pub fn again() -> String {
+    let words = std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy()));
+    std::iter::once("runner".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// The changes to a file, as options.
+fn changes(pipeline: &PipelineArgs) -> Vec<String> {
     let changes = &pipeline.changes;
     let texts = [("--set", &changes.set), ("--over", &changes.over)];
-    let texts = texts
-        .iter()
-        .flat_map(|(option, texts)| texts.iter().map(move |text| format!("{option} {}", quoted(text))));
-    command(&["cache", "push"], pipeline, None, texts.collect(), cache)
+    let options = |(option, texts): &(&str, &Vec<String>)| {
+        texts.iter().map(|text| format!("{option} {}", quoted(text))).collect::<Vec<_>>()
+    };
+    texts.iter().flat_map(options).collect()
 }
 
 fn command(
@@ -140,15 +156,13 @@ fn command(
 
 /// The option that names a cache other than the default one, with a blank before it.
 pub fn cache_option(cache: &CacheArgs) -> String {
-    if cache.cache == std::path::Path::new("cache") {
-        return String::new();
-    }
-    format!(" --cache {}", quoted(&cache.cache.display().to_string()))
+    let Some(folder) = cache.given() else { return String::new() };
+    format!(" --cache {}", quoted(&folder.display().to_string()))
 }
 
 /// A word for a shell.
 pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 

@@ -136,14 +136,21 @@ fn image(
     let pixels = &images.pixels[index * images.size()..(index + 1) * images.size()];
     let planes = pixels.chunks_exact(height * width).zip(output.chunks_exact_mut(height * width));
     for ((plane, output), table) in planes.zip(tables) {
-        for (place, value) in output.iter_mut().enumerate() {
-            let row = (place / width) as isize - shift.0;
-            let column = (place % width) as isize;
-            let column = if flip { width as isize - 1 - column } else { column } - shift.1;
-            let inside = (0..height as isize).contains(&row) && (0..width as isize).contains(&column);
-            // What lies outside is a black pixel, normalised like the others.
-            let pixel = if inside { plane[row as usize * width + column as usize] } else { 0 };
-            *value = table[usize::from(pixel)];
+        // What lies outside is a black pixel, normalised like the others.
+        output.fill(table[0]);
+        for (row, from) in plane.chunks_exact(width).enumerate() {
+            let to = row.wrapping_add_signed(shift.0);
+            if to >= height {
+                continue;
+            }
+            let to = &mut output[to * width..(to + 1) * width];
+            let (right, left) = (shift.1.max(0) as usize, (-shift.1).max(0) as usize);
+            let from = from.iter().skip(left).map(|pixel| table[usize::from(*pixel)]);
+            if flip {
+                to.iter_mut().rev().skip(right).zip(from).for_each(|(to, value)| *to = value);
+            } else {
+                to.iter_mut().skip(right).zip(from).for_each(|(to, value)| *to = value);
+            }
         }
     }
 }
@@ -187,6 +194,36 @@ mod tests {
         let first = made.from(0).next().unwrap();
         let expected = (f64::from(data.train.pixels[300]) / 255.0 - 0.2860) / 0.3530;
         assert!((f64::from(first.images[300]) - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_moved_and_mirrored_image_is_what_each_of_its_pixels_says() {
+        let made = batches(Order::Sequential);
+        let images = &made.data.train;
+        let (height, width) = (images.shape.height as isize, images.shape.width as isize);
+        let tables = vec![std::array::from_fn(|pixel| pixel as f32 + 0.5)];
+        for (index, shift, flip) in [
+            (0, (0, 0), false),
+            (1, (0, 0), true),
+            (2, (3, -4), false),
+            (3, (-4, 2), true),
+            (4, (1, 5), true),
+            (5, (-40, 0), false),
+            (6, (0, 28), true),
+        ] {
+            let mut found = vec![f32::NAN; images.size()];
+            image(images, index, shift, flip, &tables, &mut found);
+            let pixels = &images.pixels[index * images.size()..];
+            for row in 0..height {
+                for column in 0..width {
+                    let mirrored = if flip { width - 1 - column } else { column };
+                    let (from_row, from_column) = (row - shift.0, mirrored - shift.1);
+                    let inside = (0..height).contains(&from_row) && (0..width).contains(&from_column);
+                    let pixel = if inside { pixels[(from_row * width + from_column) as usize] } else { 0 };
+                    assert_eq!(found[(row * width + column) as usize], f32::from(pixel) + 0.5);
+                }
+            }
+        }
     }
 
     #[test]

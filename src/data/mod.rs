@@ -6,6 +6,7 @@
 
 mod batches;
 mod cifar;
+mod classes;
 mod error;
 pub mod fetch;
 mod files;

@@ -178,11 +178,16 @@ impl DataParams {
 
     /// Bytes of all its images in memory, the test images with them. Reads no file.
     pub fn bytes(&self) -> u64 {
-        let [train, test] = super::fetch::published(self.set).images;
-        let limit = |all: usize, limit: Option<usize>| limit.map_or(all, |limit| limit.min(all)) as u64;
         let shape = self.shape();
         let image = (shape.channels * shape.height * shape.width) as u64;
-        image * (limit(train, self.limit_train) + limit(test, self.limit_test))
+        image * self.images().iter().sum::<u64>()
+    }
+
+    /// How many training and test images there are, within the limits. Reads no file.
+    pub fn images(&self) -> [u64; 2] {
+        let [train, test] = super::fetch::published(self.set).images;
+        let limit = |all: usize, limit: Option<usize>| limit.map_or(all, |limit| limit.min(all)) as u64;
+        [limit(train, self.limit_train), limit(test, self.limit_test)]
     }
 
     /// The number of classes. Reads no file.

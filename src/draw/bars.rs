@@ -2,63 +2,50 @@
 
 use kuva::render::render::{Primitive, TextAnchor};
 
-use super::chart::{HEAD, SMALL};
-use super::heat::{rectangle, words};
 use super::panel::{Panel, canvas};
-use super::text::{fit, width as measure};
-use super::theme::{FAINT, GRID, TEXT, series};
-use crate::report::figures::Time;
-use crate::report::format::{plural, seconds};
+use super::shapes::{SMALL, base, heading, line_height, rectangle, words};
+use super::text::{widest, wrap};
+use super::theme::{BARS, GRID, TEXT};
+use crate::report::figures::{StageTime, Time};
+use crate::report::format::seconds;
 
+/// A row is at least so high.
 const ROW: f64 = 20.0;
 
 /// Draws the figure: a bar for each stage, its time written beside it.
-pub fn panel(found: &Time, width: f64) -> Panel {
-    let longest = |texts: &mut dyn Iterator<Item = f64>| texts.fold(0.0, f64::max);
-    let label = |stage: &crate::report::figures::StageTime| match stage.works.len() {
+pub(super) fn panel(found: &Time, width: f64) -> Panel {
+    let label = |stage: &StageTime| match stage.works.len() {
         1 => stage.stage.clone(),
         many => format!("{} ×{many}", stage.stage),
     };
-    let left =
-        longest(&mut found.stages.iter().map(|stage| measure(&label(stage), SMALL))).min(width * 0.42) + 8.0;
-    let right =
-        longest(&mut found.stages.iter().map(|stage| measure(&seconds(stage.seconds()), SMALL))) + 8.0;
+    let labels: Vec<Vec<String>> =
+        found.stages.iter().map(|stage| wrap(&label(stage), SMALL, width * 0.42)).collect();
+    let times: Vec<String> = found.stages.iter().map(|stage| seconds(stage.seconds())).collect();
+    let left = widest(labels.iter().flatten().map(String::as_str), SMALL) + 14.0;
+    let right = widest(times.iter().map(String::as_str), SMALL) + 12.0;
     let room = (width - left - right - 8.0).max(20.0);
-    let most = found.stages.iter().map(crate::report::figures::StageTime::seconds).fold(1e-9, f64::max);
-    let top = 30.0;
-    let mut scene = canvas(width, top + ROW * found.stages.len() as f64 + 8.0);
-    let title = format!("{} in all", seconds(found.seconds()));
-    scene.add(words(width / 2.0, 18.0, &title, HEAD, TextAnchor::Middle, TEXT.light));
-    for (at, stage) in found.stages.iter().enumerate() {
-        let y = top + ROW * at as f64;
-        let base = y + ROW / 2.0 + f64::from(SMALL) * 0.36;
-        scene.add(words(
-            left - 6.0,
-            base,
-            &fit(&label(stage), SMALL, left - 8.0),
-            SMALL,
-            TextAnchor::End,
-            TEXT.light,
-        ));
-        scene.add(rectangle(left, y + 3.0, room, ROW - 6.0, GRID.light));
-        let tip = format!(
-            "{}: {} over {}",
-            stage.stage,
-            seconds(stage.seconds()),
-            plural(stage.works.len(), "piece of work")
-        );
-        let tip = tip.replace("piece of works", "pieces of work");
+    let most = found.stages.iter().map(StageTime::seconds).fold(1e-9, f64::max);
+    let mut scene = canvas(width, 0.0);
+    let title = format!("Wall time by stage, {} in all", seconds(found.seconds()));
+    let mut y = heading(&mut scene, &title, width);
+    for ((stage, lines), time) in found.stages.iter().zip(&labels).zip(&times) {
+        let high = (line_height(SMALL) * lines.len() as f64 + 4.0).max(ROW);
+        let middle = y + high / 2.0;
+        let first = middle - line_height(SMALL) * (lines.len() as f64 - 1.0) / 2.0;
+        for (row, text) in lines.iter().enumerate() {
+            let y = base(first + line_height(SMALL) * row as f64, SMALL);
+            scene.add(words(left - 6.0, y, text, SMALL, TextAnchor::End, TEXT.light));
+        }
+        scene.add(rectangle(left, middle - 7.0, room, 14.0, GRID.light));
+        let results = if stage.works.len() == 1 { "result" } else { "results" };
+        let tip = format!("{}: {time}, {} {results}", stage.stage, stage.works.len());
         scene.add(Primitive::GroupStart { transform: None, title: Some(tip), extra_attrs: None });
-        scene.add(rectangle(left, y + 3.0, (room * stage.seconds() / most).max(1.0), ROW - 6.0, series(0)));
+        let long = (room * stage.seconds() / most).max(1.0);
+        scene.add(rectangle(left, middle - 7.0, long, 14.0, BARS.light));
         scene.add(Primitive::GroupEnd);
-        scene.add(words(
-            left + room + 6.0,
-            base,
-            &seconds(stage.seconds()),
-            SMALL,
-            TextAnchor::Start,
-            FAINT.light,
-        ));
+        scene.add(words(width - 6.0, base(middle, SMALL), time, SMALL, TextAnchor::End, TEXT.light));
+        y += high;
     }
+    scene.height = (y + 8.0).ceil();
     Panel::new("Time per stage", scene)
 }

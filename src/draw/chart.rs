@@ -1,221 +1,123 @@
-//! Charts with axes, in the sizes and colours of all figures.
+//! A plane between two axes: the title above, the axes with their names and ticks, the legend below.
 
-use std::sync::Arc;
+use kuva::render::render::{Scene, TextAnchor};
 
-use kuva::AxisLabelOverlap;
-use kuva::TickFormat;
-use kuva::prelude::{Layout, LegendEntry, LegendPosition, Plot, ReferenceLine, Theme};
-use kuva::render::render::{Primitive, TextAnchor, render_multiple};
-
-use super::panel::Panel;
-use super::text::fit;
+use super::legend::{self, Entry};
+use super::panel::{Panel, canvas};
+use super::range::{Axis, Range};
+use super::shapes::{LABEL, SMALL, base, heading, line, line_height, upwards, words};
+use super::text;
 use super::theme::{AXIS, GRID, TEXT};
 
-/// Words along axes and in legends.
-pub const SMALL: u32 = 11;
-/// Names of axes.
-const LABEL: u32 = 12;
-/// Headings.
-pub const HEAD: u32 = 13;
-
-/// A line of a legend.
-const LINE: f64 = 17.0;
-
 /// What surrounds what is drawn.
-#[derive(Default)]
-pub struct Axes {
+pub(super) struct Chart {
     /// What it shows.
     pub title: String,
-    /// The name of the horizontal axis.
-    pub x: &'static str,
-    /// The name of the vertical axis.
-    pub y: &'static str,
-    /// Width and height in pixels, the legend included.
-    pub size: (f64, f64),
-    /// The range of the horizontal axis.
-    pub x_range: Range,
-    /// The range of the vertical axis.
-    pub y_range: Range,
-    /// Whether values are percentages: across, and up.
-    pub percent: (bool, bool),
-    /// Lines through the whole chart.
-    pub lines: Vec<ReferenceLine>,
+    /// The horizontal axis.
+    pub x: Axis,
+    /// The vertical axis.
+    pub y: Axis,
+    /// The width of the picture, in pixels.
+    pub width: f64,
+    /// The height between the axes, in pixels.
+    pub height: f64,
     /// What stands for what.
-    pub legend: Vec<LegendEntry>,
+    pub legend: Vec<Entry>,
 }
 
-/// Draws a chart.
-pub fn chart(plots: Vec<Plot>, axes: Axes) -> Panel {
-    let (width, height) = axes.size;
-    // A legend makes the picture higher, not what it explains lower.
-    let longest = axes.legend.iter().map(|entry| super::text::width(&entry.label, SMALL)).fold(0.0, f64::max);
-    let columns = ((width - 60.0) / (longest + 40.0)).floor().max(1.0);
-    let rows = (axes.legend.len() as f64 / columns).ceil();
-    let mut layout = Layout::auto_from_plots(&plots)
-        .with_width(width)
-        .with_height(height + rows * LINE)
-        .with_title(fit(&axes.title, HEAD, width - 24.0))
-        .with_title_size(HEAD)
-        .with_x_label(axes.x)
-        .with_label_size(LABEL)
-        .with_tick_size(SMALL)
-        .with_body_size(SMALL)
-        .with_theme(theme())
-        .with_x_label_overlap(AxisLabelOverlap::Thin)
-        .with_legend_box(false);
-    if axes.legend.is_empty() {
-        layout.show_legend = false;
-    } else {
-        let legend = axes
-            .legend
-            .into_iter()
-            .map(|entry| LegendEntry { label: fit(&entry.label, SMALL, width - 80.0), ..entry });
-        layout = layout
-            .with_legend_entries(legend.collect())
-            .with_legend_position(LegendPosition::OutsideBottomColumns)
-            .with_legend_col_limit(columns as usize);
-    }
-    let (x, y) = (axes.x_range, axes.y_range);
-    layout = layout.with_x_axis_min(x.low).with_x_axis_max(x.high).with_x_tick_step(x.step);
-    layout = layout.with_y_axis_min(y.low).with_y_axis_max(y.high).with_y_tick_step(y.step);
-    layout = layout.with_x_tick_format(ticks(axes.percent.0)).with_y_tick_format(ticks(axes.percent.1));
-    // The library reckons with numbers of its own format, and would write the axis' name over ours.
-    let left = y.widest(axes.percent.1) + 30.0;
-    layout = layout.with_force_margins(left, x.widest(axes.percent.0) / 2.0 + 8.0);
-    for line in axes.lines {
-        layout = layout.with_reference_line(line);
-    }
-    let mut scene = render_multiple(plots, layout);
-    let texts = || {
-        scene.elements.iter().filter_map(|element| match element {
-            Primitive::Text { y, anchor, .. } => Some((*y, matches!(anchor, TextAnchor::End))),
-            _ => None,
-        })
-    };
-    // Below a legend the library leaves room that nothing fills.
-    let lowest = texts().map(|(y, _)| y).fold(0.0, f64::max);
-    let along = texts().filter(|(_, of_axis)| *of_axis).map(|(y, _)| y);
-    let (top, bottom) =
-        along.fold((f64::INFINITY, 0.0), |ends: (f64, f64), y| (ends.0.min(y), ends.1.max(y)));
-    scene.height = scene.height.min((lowest + 12.0).ceil());
-    scene.add(Primitive::Text {
-        x: 15.0,
-        y: f64::midpoint(top.min(bottom), bottom) - 4.0,
-        content: axes.y.to_owned(),
-        size: LABEL,
-        anchor: TextAnchor::Middle,
-        rotate: Some(-90.0),
-        bold: false,
-        color: None,
-    });
-    Panel::new(axes.title, scene)
+/// Where values stand on the canvas.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plane {
+    x: Axis,
+    y: Axis,
+    /// Left end of the plane, in pixels.
+    pub left: f64,
+    /// Upper end of the plane, in pixels.
+    pub top: f64,
+    /// Width of the plane, in pixels.
+    pub width: f64,
+    /// Height of the plane, in pixels.
+    pub height: f64,
 }
 
-fn theme() -> Theme {
-    Theme {
-        background: "none".to_owned(),
-        axis_color: AXIS.light.to_owned(),
-        grid_color: GRID.light.to_owned(),
-        tick_color: AXIS.light.to_owned(),
-        text_color: TEXT.light.to_owned(),
-        ..Theme::light()
+impl Plane {
+    /// A plane with a horizontal axis only.
+    pub fn across(x: Axis, left: f64, top: f64, width: f64, height: f64) -> Self {
+        let y = Axis { name: "", range: Range::default(), unit: "" };
+        Self { x, y, left, top, width, height }
+    }
+
+    /// The pixel of a value of the horizontal axis.
+    pub fn x(&self, value: f64) -> f64 {
+        self.left + self.width * self.x.range.share(value)
+    }
+
+    /// The pixel of a value of the vertical axis.
+    pub fn y(&self, value: f64) -> f64 {
+        self.top + self.height * (1.0 - self.y.range.share(value))
+    }
+
+    /// The pixels of a pair of values.
+    pub fn at(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        (self.x(x), self.y(y))
     }
 }
 
-/// How numbers stand along an axis.
-fn ticks(percent: bool) -> TickFormat {
-    TickFormat::Custom(Arc::new(move |value| tick(value, percent)))
-}
-
-fn tick(value: f64, percent: bool) -> String {
-    // What rounding leaves of zero is zero.
-    let value = if value.abs() < 1e-9 { 0.0 } else { value };
-    format!("{}{}", crate::report::format::number(value), if percent { "%" } else { "" })
-}
-
-/// What an axis spans, from tick to tick.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Range {
-    /// Its beginning.
-    pub low: f64,
-    /// Its end.
-    pub high: f64,
-    /// From one tick to the next.
-    pub step: f64,
-}
-
-impl Default for Range {
-    fn default() -> Self {
-        Self { low: 0.0, high: 1.0, step: 0.25 }
-    }
-}
-
-/// So many steps an axis has at most.
-const STEPS: f64 = 5.0;
-
-impl Range {
-    /// The range that holds `values`, from one round number to another, within `limits` where they are given.
-    pub fn around(values: impl Iterator<Item = f64>, limits: (f64, f64)) -> Self {
-        let finite = values.filter(|value| value.is_finite());
-        let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |range, value| {
-            (range.0.min(value), range.1.max(value))
-        });
-        if low > high {
-            return Self::default();
+impl Chart {
+    /// Draws the chart; `draw` fills its plane.
+    pub fn panel(self, draw: impl FnOnce(&Plane, &mut Scene)) -> Panel {
+        let mut scene = canvas(self.width, 0.0);
+        let top = heading(&mut scene, &self.title, self.width) + 3.0;
+        let left = 31.0 + self.y.widest();
+        // The last tick is written around the end of the axis.
+        let last = self.x.tick(self.x.range.high);
+        let right = self.width - (text::width(&last, SMALL) / 2.0 + 4.0).max(12.0);
+        let plane = Plane { x: self.x, y: self.y, left, top, width: right - left, height: self.height };
+        axes(&plane, &mut scene);
+        draw(&plane, &mut scene);
+        let mut bottom = top + self.height + BELOW;
+        if !self.legend.is_empty() {
+            bottom = legend::draw(&self.legend, &mut scene, left.min(24.0), self.width - 8.0, bottom + 4.0);
         }
-        // A single value stands in the middle of some room.
-        let room = if high > low { 0.0 } else { (high.abs() * 0.05).max(0.5) };
-        let (low, high) = ((low - room).max(limits.0), (high + room).min(limits.1));
-        let least = ((high - low) / STEPS).max(f64::MIN_POSITIVE);
-        let power = 10f64.powf(least.log10().floor());
-        let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|part| part * power);
-        let step = step.into_iter().find(|step| *step >= least * (1.0 - 1e-9)).unwrap_or(10.0 * power);
-        Self { low: (low / step + 1e-9).floor() * step, high: (high / step - 1e-9).ceil() * step, step }
-    }
-
-    /// How wide its widest number is.
-    fn widest(self, percent: bool) -> f64 {
-        let count = ((self.high - self.low) / self.step).round().clamp(1.0, 100.0) as usize;
-        let number = |at: usize| tick(self.low + self.step * at as f64, percent);
-        (0..=count).map(|at| super::text::width(&number(at), SMALL)).fold(0.0, f64::max)
-    }
-
-    /// Of whole numbers, such as epochs.
-    pub fn whole(low: u64, high: u64) -> Self {
-        let high = high.max(low + 1);
-        let steps = [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000];
-        let step =
-            steps.into_iter().find(|step| (high - low) <= 8 * step).unwrap_or((high - low).div_ceil(8));
-        Self { low: low as f64, high: high as f64, step: step as f64 }
+        scene.height = (bottom + 6.0).ceil();
+        Panel::new(self.title, scene)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_range_holds_its_values_and_has_few_round_steps(values in prop::collection::vec(-1e6f64..1e6, 1..20), scale in -9i32..9) {
-            let values: Vec<f64> = values.iter().map(|value| value * 10f64.powi(scale)).collect();
-            let range = Range::around(values.iter().copied(), (f64::NEG_INFINITY, f64::INFINITY));
-            let slack = range.step * 1e-6;
-            prop_assert!(values.iter().all(|value| range.low - slack <= *value && *value <= range.high + slack), "{:?}", range);
-            let steps = (range.high - range.low) / range.step;
-            prop_assert!((0.5..=STEPS + 2.5).contains(&steps), "{range:?}");
-        }
+fn axes(plane: &Plane, scene: &mut Scene) {
+    let (right, bottom) = (plane.left + plane.width, plane.top + plane.height);
+    for value in plane.y.range.ticks() {
+        let y = plane.y(value);
+        scene.add(line((plane.left, y), (right, y), GRID.light, 1.0, ""));
+        scene.add(line((plane.left - 4.0, y), (plane.left, y), AXIS.light, 1.0, ""));
+        let tick = plane.y.tick(value);
+        scene.add(words(plane.left - 7.0, base(y, SMALL), &tick, SMALL, TextAnchor::End, TEXT.light));
     }
+    axis_below(plane, scene);
+    scene.add(line((plane.left, plane.top), (plane.left, bottom), AXIS.light, 1.2, ""));
+    scene.add(line((plane.left, bottom), (right, bottom), AXIS.light, 1.2, ""));
+    let middle = f64::midpoint(plane.top, bottom);
+    scene.add(upwards(14.0, middle, plane.y.name, LABEL, TextAnchor::Middle, TEXT.light));
+}
 
-    #[test]
-    fn ends_of_ranges_are_round() {
-        let around = |values: &[f64]| Range::around(values.iter().copied(), (0.0, 100.0));
-        assert_eq!(around(&[0.197, 0.999]), Range { low: 0.0, high: 1.0, step: 0.2 });
-        assert_eq!(around(&[39.0, 76.4]), Range { low: 30.0, high: 80.0, step: 10.0 });
-        assert_eq!(around(&[50.0]), Range { low: 47.0, high: 53.0, step: 1.0 });
-        assert_eq!(around(&[]), Range::default());
-        assert_eq!(Range::whole(1, 6), Range { low: 1.0, high: 6.0, step: 1.0 });
-        assert_eq!(Range::whole(1, 160), Range { low: 1.0, high: 160.0, step: 20.0 });
+/// Room below a plane for the ticks and the name of its horizontal axis.
+pub(super) const BELOW: f64 = 44.0;
+
+/// The horizontal axis: its name, and so many of its ticks as do not touch.
+pub(super) fn axis_below(plane: &Plane, scene: &mut Scene) {
+    let bottom = plane.top + plane.height;
+    let ticks = plane.x.range.ticks();
+    let apart = plane.width / (ticks.len().max(2) - 1) as f64;
+    let each = ((plane.x.widest() + 8.0) / apart).ceil().max(1.0) as usize;
+    for value in ticks.into_iter().step_by(each) {
+        let x = plane.x(value);
+        scene.add(line((x, plane.top), (x, bottom), GRID.light, 1.0, ""));
+        scene.add(line((x, bottom), (x, bottom + 4.0), AXIS.light, 1.0, ""));
+        scene.add(words(x, bottom + 17.0, &plane.x.tick(value), SMALL, TextAnchor::Middle, TEXT.light));
     }
+    let (middle, below) = (plane.left + plane.width / 2.0, bottom + 19.0 + line_height(LABEL));
+    // The name may be longer than the axis; it stays in the picture.
+    let half = text::width(plane.x.name, LABEL) / 2.0;
+    let middle = middle.min(plane.left + plane.width + 8.0 - half).max(half + 2.0);
+    scene.add(words(middle, below, plane.x.name, LABEL, TextAnchor::Middle, TEXT.light));
 }

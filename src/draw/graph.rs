@@ -1,19 +1,14 @@
 //! The graph of stages.
 
-use kuva::render::color::Color;
-use kuva::render::render::{PathData, Primitive, TextAnchor};
+use kuva::render::render::{Primitive, TextAnchor};
 
-use super::chart::SMALL;
-use super::heat::words;
 use super::layered::layout;
 use super::panel::{Panel, canvas};
-use super::text::{fit, width as measure};
+use super::shapes::{LABEL, SMALL, line_height, path, words};
+use super::text::{width as measure, wrap};
 use super::theme::{AXIS, CACHED, FAINT, Ink, STALE, TEXT};
 use crate::report::figures::{Stage, StageGraph};
 
-/// The names of stages.
-const NAME: u32 = 12;
-const HIGH: f64 = 38.0;
 const BETWEEN: f64 = 34.0;
 const MARGIN: f64 = 12.0;
 /// A box is not wider than this.
@@ -23,7 +18,7 @@ const WIDEST: f64 = 190.0;
 pub fn panel(found: &StageGraph) -> Panel {
     let stages = &found.stages;
     let wide = |stage: &Stage| {
-        let text = measure(&stage.name, NAME).max(measure(&below(stage), SMALL));
+        let text = measure(&stage.name, LABEL).max(measure(&below(stage), SMALL));
         (text + 20.0).min(WIDEST)
     };
     // Boxes of one width stand under each other, so that chains are straight.
@@ -39,24 +34,26 @@ pub fn panel(found: &StageGraph) -> Panel {
         }
     }
     let layout = layout(&widths, &edges);
-    let height = layout.layers as f64 * (HIGH + BETWEEN) - BETWEEN + 2.0 * MARGIN;
+    // All boxes are as high as the one with the longest words, so that layers lie level.
+    let high = stages.iter().map(|stage| Lines::of(stage, widest).height()).fold(0.0, f64::max);
+    let height = layout.layers as f64 * (high + BETWEEN) - BETWEEN + 2.0 * MARGIN;
     let mut scene = canvas(layout.width + 2.0 * MARGIN, height.max(2.0 * MARGIN));
-    let top = |layer: usize| MARGIN + layer as f64 * (HIGH + BETWEEN);
+    let top = |layer: usize| MARGIN + layer as f64 * (high + BETWEEN);
     for ((from, to), route) in edges.iter().zip(&layout.routes) {
         let role = roles(&stages[*to], &stages[*from].name);
         let title = Some(format!("{} → {}: {role}", stages[*from].name, stages[*to].name));
         scene.add(Primitive::GroupStart { transform: None, title, extra_attrs: None });
         let first = layout.places[*from].0;
-        scene.add(stroke(curve(route, first, &top), "none", AXIS.light, 1.2, None));
+        scene.add(path(curve(route, first, high, &top), "none", AXIS.light, 1.2, None, None));
         let (x, y) = (route.last().copied().unwrap_or(0.0) + MARGIN, top(layout.places[*to].0));
         let head = format!("M{x} {y} L{} {} L{} {} Z", x - 3.5, y - 7.0, x + 3.5, y - 7.0);
-        scene.add(stroke(head, AXIS.light, AXIS.light, 0.5, None));
+        scene.add(path(head, AXIS.light, AXIS.light, 0.5, None, None));
         scene.add(Primitive::GroupEnd);
     }
     for ((stage, (layer, x)), wide) in stages.iter().zip(&layout.places).zip(&widths) {
-        boxed(stage, &mut scene, x + MARGIN, top(*layer), *wide);
+        boxed(stage, &mut scene, [x + MARGIN, top(*layer), *wide, high]);
     }
-    Panel::new("The stages, what they take from each other, and what is in the cache", scene)
+    Panel::new("The stages, their inputs, and which results are in the cache", scene)
 }
 
 /// What the lower stage takes from the upper one.
@@ -73,21 +70,41 @@ fn below(stage: &Stage) -> String {
     if stage.kind != stage.name && fits { both } else { stage.state() }
 }
 
-fn boxed(stage: &Stage, scene: &mut kuva::render::render::Scene, x: f64, y: f64, wide: f64) {
+/// The words of a box.
+struct Lines {
+    name: Vec<String>,
+    below: Vec<String>,
+}
+
+impl Lines {
+    fn of(stage: &Stage, wide: f64) -> Self {
+        Self { name: wrap(&stage.name, LABEL, wide - 12.0), below: wrap(&below(stage), SMALL, wide - 8.0) }
+    }
+
+    fn height(&self) -> f64 {
+        line_height(LABEL) * self.name.len() as f64 + line_height(SMALL) * self.below.len() as f64 + 8.0
+    }
+}
+
+fn boxed(stage: &Stage, scene: &mut kuva::render::render::Scene, [x, y, wide, high]: [f64; 4]) {
     let [ground, frame]: [Ink; 2] = if stage.is_cached() { CACHED } else { STALE };
     // Told apart without colour as well.
     let dash = (!stage.is_cached()).then(|| "4 2".to_owned());
     let title = Some(format!("{} ({}): {}", stage.name, stage.kind, stage.state()));
     scene.add(Primitive::GroupStart { transform: None, title, extra_attrs: None });
-    scene.add(stroke(rounded(x - wide / 2.0, y, wide, HIGH), ground.light, frame.light, 1.3, dash));
-    let name = fit(&stage.name, NAME, wide - 12.0);
-    scene.add(words(x, y + 16.0, &name, NAME, TextAnchor::Middle, TEXT.light));
-    let state = fit(&below(stage), SMALL, wide - 8.0);
-    scene.add(words(x, y + 31.0, &state, SMALL, TextAnchor::Middle, FAINT.light));
+    scene.add(path(rounded([x - wide / 2.0, y, wide, high]), ground.light, frame.light, 1.3, dash, None));
+    let lines = Lines::of(stage, wide);
+    let mut y = y + (high - lines.height()) / 2.0 + 4.0;
+    for (texts, size, ink) in [(&lines.name, LABEL, TEXT), (&lines.below, SMALL, FAINT)] {
+        for text in texts {
+            y += line_height(size);
+            scene.add(words(x, y - 3.5, text, size, TextAnchor::Middle, ink.light));
+        }
+    }
     scene.add(Primitive::GroupEnd);
 }
 
-fn rounded(x: f64, y: f64, wide: f64, high: f64) -> String {
+fn rounded([x, y, wide, high]: [f64; 4]) -> String {
     const R: f64 = 6.0;
     let (right, bottom) = (x + wide, y + high);
     format!(
@@ -105,34 +122,17 @@ fn rounded(x: f64, y: f64, wide: f64, high: f64) -> String {
 }
 
 /// A smooth line down through the middles of a route; it runs straight beside the boxes of the layers between.
-fn curve(route: &[f64], first: usize, top: &dyn Fn(usize) -> f64) -> String {
+fn curve(route: &[f64], first: usize, high: f64, top: &dyn Fn(usize) -> f64) -> String {
     let start = route.first().copied().unwrap_or(0.0) + MARGIN;
-    let mut path = format!("M{start} {}", top(first) + HIGH);
+    let mut path = format!("M{start} {}", top(first) + high);
     for (step, pair) in route.windows(2).enumerate() {
         let (from, to) = (pair[0] + MARGIN, pair[1] + MARGIN);
-        let (above, next) = (top(first + step) + HIGH, top(first + step + 1));
+        let (above, next) = (top(first + step) + high, top(first + step + 1));
         let middle = f64::midpoint(above, next);
         path += &format!(" C{from} {middle} {to} {middle} {to} {next}");
         if step + 2 < route.len() {
-            path += &format!(" L{to} {}", next + HIGH);
+            path += &format!(" L{to} {}", next + high);
         }
     }
     path
-}
-
-fn stroke(
-    d: String,
-    fill: &str,
-    stroke: &str,
-    stroke_width: f64,
-    stroke_dasharray: Option<String>,
-) -> Primitive {
-    Primitive::Path(Box::new(PathData {
-        d,
-        fill: Some(Color::from(fill)),
-        stroke: Color::from(stroke),
-        stroke_width,
-        opacity: None,
-        stroke_dasharray,
-    }))
 }

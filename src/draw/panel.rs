@@ -52,16 +52,6 @@ impl Panel {
         Self { title: title.into(), scene }
     }
 
-    /// With ids that begin with `name`, which no other picture of the same page may have.
-    pub fn named(mut self, name: &str) -> Self {
-        for element in &mut self.scene.elements {
-            if let Primitive::ClipStart { id, .. } = element {
-                *id = format!("{name}-{id}");
-            }
-        }
-        self
-    }
-
     /// Width and height in pixels.
     pub fn size(&self) -> (f64, f64) {
         (self.scene.width, self.scene.height)

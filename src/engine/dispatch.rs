@@ -26,9 +26,9 @@ use super::host::{News, chain};
 use super::memory;
 use super::work::{Ended, Halt, Step, Task};
 use crate::fingerprint::Fingerprint;
-use crate::plan::{Assessment, DataIdentities, Node, NodeId, Plan, Reason, Verdict, images};
+use crate::plan::{Assessment, DataIdentities, Node, NodeId, Plan, Reason, Verdict};
 use crate::state::{RunState, StageState};
-use crate::store::{LastRun, Lookup, ObjectHash, Record, StoreError};
+use crate::store::{Lookup, ObjectHash, Record, StoreError};
 
 /// What is believed of a node's result.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ enum Trust {
     Plan,
     /// Only what the store says now.
     Store,
+    /// Nothing: it is made again whatever is there.
+    Nothing,
 }
 
 /// The next step of a node.
@@ -86,6 +88,8 @@ pub(super) struct Dispatcher<'s, 'e, 'd> {
     awaiting: BTreeMap<NodeId, Vec<NodeId>>,
     /// Who has found which object broken.
     healed: BTreeSet<(NodeId, ObjectHash)>,
+    /// Who could not use what which node gave.
+    refused: BTreeSet<(NodeId, NodeId)>,
     records: Vec<Option<Record>>,
     /// How many stages of a point have not ended.
     open: Vec<usize>,
@@ -137,6 +141,7 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             trust: vec![Trust::Plan; count],
             awaiting: BTreeMap::new(),
             healed: BTreeSet::new(),
+            refused: BTreeSet::new(),
             records: vec![None; count],
             open: graph.points.iter().map(|point| point.stages.len()).collect(),
             points_ended: 0,
@@ -243,7 +248,7 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
         match verdict {
             Verdict::Run { reasons: found, .. } => {
                 reasons = found.iter().map(ToString::to_string).collect();
-                forced = trust == Trust::Plan && found.contains(&Reason::Forced);
+                forced = trust == Trust::Nothing || trust == Trust::Plan && found.contains(&Reason::Forced);
             }
             Verdict::Cached(record) if trust == Trust::Plan => {
                 if record.fingerprint == assessment.fingerprint {
@@ -252,7 +257,10 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
                 }
                 reasons.push("input changed".to_owned());
             }
-            Verdict::Cached(_) | Verdict::Left => reasons.push("its result is broken".to_owned()),
+            Verdict::Cached(_) | Verdict::Left => {
+                forced = trust == Trust::Nothing;
+                reasons.push("its result is broken".to_owned());
+            }
         }
         if self.under_way.contains_key(&assessment.fingerprint) {
             return Ok(Next::Wait(assessment.fingerprint));
@@ -311,6 +319,26 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
             Ok(Step::Interrupted) => self.states[id.0] = StageState::Interrupted,
             Ok(Step::GaveUp) => {}
             Err(Halt::Error(error)) => self.fail(id, *error),
+            Err(Halt::UnusableInput { giver, error }) => {
+                // What was made anew here and cannot be used either is no matter of the cache.
+                if self.states[giver.0] == StageState::Ran || !self.refused.insert((id, giver)) {
+                    if error.is_logged() {
+                        let stage = self.run.graph.node(id).name.clone();
+                        self.tell_of(id, Event::StageFailed { stage, message: chain(&*error) });
+                    }
+                    self.fail(id, *error);
+                    return;
+                }
+                let maker = &self.run.graph.node(giver).name;
+                let message =
+                    format!("{}; the result of {maker} is not used, and {maker} runs again", chain(&*error));
+                self.tell(Event::Warning { message });
+                self.awaiting.entry(giver).or_default().push(id);
+                if std::mem::take(&mut self.ended[giver.0]) {
+                    self.trust[giver.0] = Trust::Nothing;
+                    self.ready.insert(giver);
+                }
+            }
             Err(Halt::BrokenInput { giver, object, source }) => {
                 // What was made anew and is broken again will not get better.
                 if !self.healed.insert((id, object)) {
@@ -322,7 +350,9 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
                 self.awaiting.entry(giver).or_default().push(id);
                 // Another taker may have found it broken a moment ago.
                 if std::mem::take(&mut self.ended[giver.0]) {
-                    self.trust[giver.0] = Trust::Store;
+                    // An object that cannot be read is still there, and its record stands.
+                    let is_lost = matches!(*source, StoreError::Lost { .. });
+                    self.trust[giver.0] = if is_lost { Trust::Nothing } else { Trust::Store };
                     self.ready.insert(giver);
                 }
             }
@@ -409,20 +439,7 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
     fn remember(&mut self, id: NodeId, assessment: &Assessment) {
         let graph = self.run.graph;
         let node = graph.node(id);
-        let inputs = assessment
-            .inputs
-            .iter()
-            .map(|(role, artifacts)| (role.clone(), artifacts.iter().map(|(_, object)| *object).collect()));
-        let last = LastRun {
-            fingerprint: assessment.fingerprint,
-            kind: node.stage.kind.name.to_owned(),
-            version: node.stage.kind.version,
-            parameters: node.stage.parameters.clone(),
-            seed: node.seed,
-            data: assessment.data.map(|data| data.to_string()),
-            images: assessment.data.map(|_| images(&graph.data[node.data])).unwrap_or_default(),
-            inputs: inputs.collect(),
-        };
+        let last = assessment.last_run(graph, node);
         for usage in &node.uses {
             let point = graph.points[usage.point].name();
             let kept = self.run.store.remember(&self.run.options.pipeline, &point, &usage.stage, &last);

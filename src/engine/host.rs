@@ -13,7 +13,7 @@ use super::signals::StopFlag;
 use super::work::Ended;
 use crate::fingerprint::Fingerprint;
 use crate::plan::NodeId;
-use crate::store::{History, Partial, StageLock, Store, StoreError};
+use crate::store::{History, Partial, SavedFor, StageLock, Store, StoreError};
 use crate::train::{EpochRecord, Host, HostError, Measured, Progress};
 
 /// How often those who look from another process are told at most.
@@ -111,8 +111,11 @@ pub struct StageHost<'a> {
     lock: &'a StageLock,
     fingerprint: Fingerprint,
     stage: String,
+    of: SavedFor,
     /// The runs before this one that led to the state it goes on from.
     before: Option<History>,
+    /// Why the saved state could not be read. It may be whole, so nothing must take its place.
+    unread: Option<StoreError>,
     started: Timestamp,
     clock: Instant,
     last_progress: Option<Instant>,
@@ -120,23 +123,25 @@ pub struct StageHost<'a> {
 }
 
 impl<'a> StageHost<'a> {
-    /// A host for the stage `stage`, which does the work `fingerprint` under its lock.
+    /// A host for the stage `stage`, which does the work `of` under its lock.
     pub fn new(
         store: &'a Store,
         teller: &'a Teller<'a>,
         limits: Limits<'a>,
         lock: &'a StageLock,
-        fingerprint: Fingerprint,
         stage: &str,
+        of: SavedFor,
     ) -> Self {
         Self {
             store,
             teller,
             limits,
             lock,
-            fingerprint,
+            fingerprint: of.work.fingerprint,
             stage: stage.to_owned(),
+            of,
             before: None,
+            unread: None,
             started: Timestamp::now(),
             clock: Instant::now(),
             last_progress: None,
@@ -161,6 +166,7 @@ impl<'a> StageHost<'a> {
             started: before.map_or(self.started, |before| before.started),
             seconds: before.map_or(0.0, |before| before.seconds) + self.seconds(),
             sessions: before.map_or(0, |before| before.sessions) + 1,
+            of: Some(Box::new(self.of.clone())),
         }
     }
 
@@ -187,6 +193,9 @@ impl<'a> StageHost<'a> {
 
 impl Host for StageHost<'_> {
     fn checkpoint(&mut self, state: &[u8]) -> Result<(), HostError> {
+        if let Some(error) = self.unread.take() {
+            return Err(HostError(Box::new(error)));
+        }
         self.store
             .save_partial(&self.fingerprint, &self.history(), state)
             .map_err(|error| HostError(Box::new(error)))?;
@@ -201,8 +210,11 @@ impl Host for StageHost<'_> {
                 return Some(state);
             }
             Ok(Partial::Absent) => return None,
-            Ok(Partial::Damaged) => self.set_state_aside("is damaged, unreadable or of another format"),
-            Err(error) => Err(error),
+            Ok(Partial::Damaged) => self.set_state_aside("is damaged or of another format"),
+            Err(error) => {
+                self.unread = Some(error);
+                return None;
+            }
         };
         if let Err(error) = found {
             let message = format!(
@@ -241,6 +253,6 @@ impl Host for StageHost<'_> {
     }
 
     fn should_stop(&self) -> bool {
-        self.limits.is_over() || self.is_late()
+        self.limits.is_over() || self.is_late() || self.unread.is_some()
     }
 }

@@ -6,6 +6,7 @@
 //! [`Event`]s to a [`Reporter`]: progress bars, plain lines, JSON and stage logs are readers of that stream
 //! and know nothing of each other.
 
+mod acceptance;
 mod device;
 mod dispatch;
 mod event;
@@ -18,6 +19,7 @@ mod shared;
 mod signals;
 mod work;
 
+pub use acceptance::PLAUSIBLE;
 pub use device::{DeviceChoice, DeviceError, OpenDevice};
 pub use event::{Event, Reporter, Stamped};
 pub use execute::{Failure, Options, Place, RunSummary, execute};

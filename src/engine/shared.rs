@@ -16,7 +16,7 @@ use crate::fingerprint::Fingerprint;
 use crate::plan::NodeId;
 use crate::report::format::seconds;
 use crate::store::{
-    Control, ObjectHash, Pulled, Pushed, Record, Remote, RemoteError, Standing, Store, StoreError,
+    Acceptance, Control, ObjectHash, Pulled, Pushed, Record, Remote, RemoteError, Standing, Store, StoreError,
 };
 
 /// After so many failures in a row it is left alone.
@@ -92,6 +92,7 @@ impl Shared {
         &self,
         store: &Store,
         fingerprint: &Fingerprint,
+        acceptance: Acceptance<'_>,
         teller: &Teller<'_>,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Came>, StoreError> {
@@ -102,7 +103,7 @@ impl Shared {
         // What hangs when it is given up need not be waited for.
         let stop = || stop() || self.state().given_up;
         let control = Control { stop: &stop, ..Control::NONE };
-        match store.download(&self.remote, fingerprint, &control) {
+        match store.download(&self.remote, fingerprint, acceptance, &control) {
             Ok(Pulled::New { record, objects, bytes }) => {
                 self.went_well();
                 Ok(Some(Came { record, objects, bytes, seconds: clock.elapsed().as_secs_f64() }))

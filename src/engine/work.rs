@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 
-use super::EngineError;
 use super::event::Event;
 use super::execute::{Place, Run};
 use super::host::{Limits, News, StageHost, Teller, chain};
 use super::images::Bound;
 use super::provenance::Origin;
+use super::{EngineError, acceptance};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, Node, NodeId};
 use crate::stages::{Artifact, Inputs, Job, Outcome, Output, StageError, Warning, warning};
-use crate::store::{Lookup, ObjectHash, OutputEntry, Record, StageLock, StoreError};
+use crate::store::{Acceptance, Lookup, ObjectHash, OutputEntry, Record, SavedFor, StageLock, StoreError};
 use crate::train::TrainError;
 
 /// The stack of a computing thread: as large as that of a program's first thread.
@@ -60,6 +60,8 @@ pub(super) enum Step {
 pub(super) enum Halt {
     /// An object that another node gave cannot be used.
     BrokenInput { giver: NodeId, object: ObjectHash, source: Box<StoreError> },
+    /// What another node gave is whole and cannot be used: a record or an output that no stage of its kind gives.
+    UnusableInput { giver: NodeId, error: Box<EngineError> },
     /// Anything else.
     Error(Box<EngineError>),
 }
@@ -207,6 +209,11 @@ impl<'a> Executor<'a> {
                 let place = moved_to.display();
                 teller.warn(format!("the record of {name} is damaged and was moved to {place}"));
             }
+            Lookup::Unreadable => {
+                teller.warn(format!(
+                    "the record of {name} cannot be read back from the disk; {name} runs again"
+                ));
+            }
             Lookup::Absent | Lookup::OutputMissing { .. } => {}
         }
         if let Some(record) = self.ask_shared(name, task, teller)? {
@@ -241,7 +248,10 @@ impl<'a> Executor<'a> {
         let Some(shared) = self.run.options.shared.as_ref().filter(|_| !task.forced) else { return Ok(None) };
         let (store, fingerprint) = (self.run.store, &task.assessment.fingerprint);
         let stop = || self.run.options.stop.is_raised() || self.run.cancel.load(Ordering::SeqCst);
-        let Some(came) = shared.ask(store, fingerprint, teller, &stop)? else { return Ok(None) };
+        let kind = self.run.graph.node(task.id).stage.kind;
+        let record = |record: &Record| acceptance::record_of(record, kind);
+        let plausible = Acceptance { record: &record, output: &acceptance::output };
+        let Some(came) = shared.ask(store, fingerprint, plausible, teller, &stop)? else { return Ok(None) };
         if let Err(error) = store.remove_partial(fingerprint) {
             // The result is here, so the state will never be looked at again.
             teller.warn(chain(&error));
@@ -261,7 +271,13 @@ impl<'a> Executor<'a> {
     fn inputs(&self, node: &Node, task: &Task) -> Result<Inputs, Halt> {
         let mut inputs = Inputs::default();
         for edge in &node.inputs {
-            let Some(objects) = task.assessment.inputs.get(&edge.role) else { continue };
+            let objects = task.assessment.inputs.get(&edge.role).map_or(&[][..], Vec::as_slice);
+            // A record that lies may lack what every stage of its kind gives.
+            if edge.outputs.iter().any(|wanted| objects.iter().all(|(output, _)| output != wanted)) {
+                let (stage, input) = (node.name.clone(), self.run.graph.node(edge.from).name.clone());
+                let error = Box::new(EngineError::InputNotCached { stage, input });
+                return Err(Halt::UnusableInput { giver: edge.from, error });
+            }
             for (output, object) in objects {
                 let bytes = self.run.store.get(object).map_err(|source| match source {
                     StoreError::Damaged { .. } | StoreError::Lost { .. } | StoreError::Missing { .. } => {
@@ -287,11 +303,12 @@ impl<'a> Executor<'a> {
         let (assessment, store) = (&task.assessment, self.run.store);
         let fingerprint = assessment.fingerprint;
         let limits = self.limits(node);
-        let mut host = StageHost::new(store, teller, limits, lock, fingerprint, &node.name);
-        let outcome = match self.run_stage(node, task, inputs.clone(), &mut host) {
+        let mut host =
+            StageHost::new(store, teller, limits, lock, &node.name, self.saved_for(node, assessment));
+        let outcome = match self.run_stage(node, task, inputs, &mut host) {
             // A state that is whole, and yet not one that this stage can go on from.
             Err(StageError::Train(TrainError::State(why))) if host.begin_anew(&format!("({why})"))? => {
-                self.run_stage(node, task, inputs, &mut host)
+                self.run_stage(node, task, self.inputs(node, task)?, &mut host)
             }
             outcome => outcome,
         };
@@ -308,7 +325,13 @@ impl<'a> Executor<'a> {
                 return Err(failed(node, &fingerprint, teller, error).into());
             }
             Err(source) => {
+                let giver = unusable_input(&source)
+                    .and_then(|role| node.inputs.iter().find(|edge| edge.role == role));
+                let giver = giver.map(|edge| edge.from);
                 let error = EngineError::Stage { stage: node.name.clone(), source };
+                if let Some(giver) = giver {
+                    return Err(Halt::UnusableInput { giver, error: Box::new(error) });
+                }
                 return Err(failed(node, &fingerprint, teller, error).into());
             }
         };
@@ -348,6 +371,14 @@ impl<'a> Executor<'a> {
         Ok(Step::Ran(Box::new(record)))
     }
 
+    fn saved_for(&self, node: &Node, assessment: &Assessment) -> SavedFor {
+        let mut stages: Vec<String> = node.uses.iter().map(|usage| usage.stage.clone()).collect();
+        stages.sort();
+        stages.dedup();
+        let work = assessment.last_run(self.run.graph, node);
+        SavedFor { pipeline: self.run.options.pipeline.clone(), stages, work }
+    }
+
     fn run_stage(
         &self,
         node: &Node,
@@ -376,6 +407,16 @@ impl<'a> Executor<'a> {
             outputs.insert((*name).to_owned(), entry);
         }
         Ok(outputs)
+    }
+}
+
+/// The role of an input that is missing or cannot be read, if that is why a stage failed.
+fn unusable_input(error: &StageError) -> Option<&'static str> {
+    match error {
+        StageError::MissingInput { role }
+        | StageError::Network { role, .. }
+        | StageError::Channels { role, .. } => Some(role),
+        _ => None,
     }
 }
 

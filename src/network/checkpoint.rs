@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
 
-use super::canonical::{self, Entry};
+use super::canonical::{Content, Document, Entry};
 use super::{NetworkSpec, SpecError};
 
 const KEY: &str = "network";
@@ -91,6 +91,19 @@ pub(crate) fn expected(spec: &NetworkSpec, gated: bool) -> BTreeMap<String, Opti
     all
 }
 
+/// The file of a structure and its tensors.
+pub(super) fn document<'a>(
+    spec: &NetworkSpec,
+    entries: Vec<Entry<'a>>,
+) -> Result<Document<'a>, CheckpointError> {
+    Ok(Document::new(KEY, &serde_json::to_string(spec)?, entries))
+}
+
+/// A counter as it is written.
+pub(super) fn counter(name: &str, count: i64) -> Entry<'_> {
+    Entry { name, dtype: "I64", shape: &[], content: Content::Bytes(count.to_le_bytes().to_vec()) }
+}
+
 impl Checkpoint {
     /// Whether the checkpoint has channel gates.
     pub fn gated(&self) -> bool {
@@ -113,17 +126,25 @@ impl Checkpoint {
     /// # Errors
     /// If the structure cannot be written as JSON.
     pub fn to_safetensors(&self) -> Result<Vec<u8>, CheckpointError> {
+        Ok(self.document()?.to_bytes())
+    }
+
+    /// As [`Self::to_safetensors`], for a checkpoint that nobody needs any more.
+    ///
+    /// # Errors
+    /// If the structure cannot be written as JSON.
+    pub fn into_safetensors(self) -> Result<Vec<u8>, CheckpointError> {
+        self.to_safetensors()
+    }
+
+    pub(crate) fn document(&self) -> Result<Document<'_>, CheckpointError> {
         let entry = |(name, tensor)| match tensor {
-            &HostTensor::Count(count) => {
-                Entry { name, dtype: "I64", shape: &[][..], bytes: i64::to_le_bytes(count).to_vec() }
-            }
+            &HostTensor::Count(count) => counter(name, count),
             HostTensor::Float { shape, data } => {
-                let bytes = data.iter().flat_map(|value: &f32| value.to_le_bytes()).collect();
-                Entry { name, dtype: "F32", shape, bytes }
+                Entry { name, dtype: "F32", shape, content: Content::Floats(data) }
             }
         };
-        let entries: Vec<_> = self.tensors.iter().map(|(n, t)| entry((n.as_str(), t))).collect();
-        Ok(canonical::write(KEY, &serde_json::to_string(&self.spec)?, &entries))
+        document(&self.spec, self.tensors.iter().map(|(n, t)| entry((n.as_str(), t))).collect())
     }
 
     /// The structure of a checkpoint and whether it has channel gates, from the header alone.

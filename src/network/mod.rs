@@ -3,13 +3,15 @@
 //! Everything derives from one [`NetworkSpec`]: layer shapes, FLOPs (multiply-accumulates),
 //! parameter counts and the names of a [`Checkpoint`]'s tensors.
 
-pub mod canonical;
+pub(crate) mod canonical;
 mod checkpoint;
 mod initialise;
 mod model;
+mod snapshot;
 mod spec;
 
 pub use checkpoint::{Checkpoint, CheckpointError, HostTensor};
 pub use initialise::{initialise, initialise_slim};
 pub use model::{Gradients, Model, Tape, Trainable};
+pub use snapshot::Snapshot;
 pub use spec::{Arch, LayerShape, Macs, NetworkSpec, SpecError};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Result, Tensor, bail};
 
+use super::snapshot::{Kept, Snapshot};
 use super::{Checkpoint, CheckpointError, HostTensor, NetworkSpec};
 use crate::ops::{self, Activation, Algorithm, Backend, BnAct, Conv2d, Input, Pool, Reuse, Wanted};
 
@@ -119,30 +120,53 @@ impl Model {
     /// # Errors
     /// The device cannot be read.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
+        self.view().checkpoint()
+    }
+
+    /// The network as it is now. What `trainable` trains is copied, because optimizers change it where it lies.
+    ///
+    /// # Errors
+    /// The device has no memory.
+    pub fn snapshot(&self, trainable: Trainable) -> Result<Snapshot> {
+        let mut snapshot = self.view();
+        for (name, tensor) in self.parameters(trainable) {
+            snapshot.tensors.insert(name, Kept::Tensor(tensor.copy()?));
+        }
+        Ok(snapshot)
+    }
+
+    /// The network as it is until the next step: all tensors are shared.
+    pub(crate) fn view(&self) -> Snapshot {
         let mut tensors = BTreeMap::new();
-        let mut put = |name: String, tensor: &Tensor| -> Result<()> {
-            let data = tensor.flatten_all()?.to_vec1::<f32>()?;
-            tensors.insert(name, HostTensor::Float { shape: tensor.dims().to_vec(), data });
-            Ok(())
-        };
+        let mut put = |name: String, tensor: &Tensor| tensors.insert(name, Kept::Tensor(tensor.clone()));
         for block in &self.blocks {
             let norm = format!("features.{}", block.index + 1);
-            put(format!("features.{}.weight", block.index), block.conv.weight())?;
-            put(format!("{norm}.weight"), &block.gamma)?;
-            put(format!("{norm}.bias"), &block.beta)?;
-            put(format!("{norm}.running_mean"), &block.running_mean)?;
-            put(format!("{norm}.running_var"), &block.running_var)?;
+            put(format!("features.{}.weight", block.index), block.conv.weight());
+            put(format!("{norm}.weight"), &block.gamma);
+            put(format!("{norm}.bias"), &block.beta);
+            put(format!("{norm}.running_mean"), &block.running_mean);
+            put(format!("{norm}.running_var"), &block.running_var);
             if let Some(gate) = &block.gate {
-                put(format!("{norm}.gate"), gate)?;
+                put(format!("{norm}.gate"), gate);
             }
         }
-        put("classifier.weight".to_owned(), &self.weight)?;
-        put("classifier.bias".to_owned(), &self.bias)?;
+        put("classifier.weight".to_owned(), &self.weight);
+        put("classifier.bias".to_owned(), &self.bias);
         for block in &self.blocks {
             let name = format!("features.{}.num_batches_tracked", block.index + 1);
-            tensors.insert(name, HostTensor::Count(block.batches));
+            tensors.insert(name, Kept::Count(block.batches));
         }
-        Ok(Checkpoint { spec: self.spec.clone(), tensors })
+        Snapshot { spec: self.spec.clone(), tensors }
+    }
+
+    /// Gives memory back that lies ready for the next pass.
+    pub fn release(&self) {
+        self.backend.release();
+    }
+
+    /// Gives back what passes derived from the weights and kept. Those that change soon need it no more.
+    pub fn forget_kernels(&self) {
+        self.blocks.iter().for_each(|block| block.conv.forget());
     }
 
     /// The structure.

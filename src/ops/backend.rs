@@ -44,6 +44,13 @@ impl Backend {
         Ok(Self::cpu(algorithm, Vectors::chosen().map_err(Error::wrap)?))
     }
 
+    /// Gives memory back that lies ready for reuse.
+    pub fn release(&self) {
+        if let Inner::Cpu(cpu, _) = &self.0 {
+            cpu.buffers.release();
+        }
+    }
+
     /// Tensor operations, on any device.
     pub fn portable() -> Self {
         Self(Inner::Portable)

@@ -113,6 +113,11 @@ impl Conv2d {
         Ok(())
     }
 
+    /// Gives back what was derived from the weight and kept.
+    pub fn forget(&self) {
+        self.derived.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// `y = x * w`, with the statistics of the batch where they are wanted.
     ///
     /// # Errors

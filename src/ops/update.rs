@@ -3,6 +3,7 @@
 //! On the CPU a step is one pass that changes the parameter and its moments where they lie; elsewhere it is a few tensor operations.
 //! Both round alike.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Result, Tensor, bail};
@@ -117,14 +118,14 @@ impl Moment {
         Ok(Self(kept))
     }
 
-    /// Shape and values.
+    /// Shape and values; of a moment on the CPU where they lie.
     ///
     /// # Errors
     /// The device cannot be read.
-    pub fn to_host(&self) -> Result<(Vec<usize>, Vec<f32>)> {
+    pub fn values(&self) -> Result<(&[usize], Cow<'_, [f32]>)> {
         match &self.0 {
-            Kept::Host(shape, values) => Ok((shape.clone(), values.clone())),
-            Kept::Tensor(tensor) => Ok((tensor.dims().to_vec(), tensor.flatten_all()?.to_vec1()?)),
+            Kept::Host(shape, values) => Ok((shape, Cow::Borrowed(values))),
+            Kept::Tensor(tensor) => Ok((tensor.dims(), Cow::Owned(tensor.flatten_all()?.to_vec1()?))),
         }
     }
 

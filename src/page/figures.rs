@@ -32,11 +32,11 @@ pub fn figure(figure: FigureId, study: &Study<'_>) -> Markup {
     let folded = all.split_off(all.len().min(OPEN));
     let class = if figure == FigureId::Graph { "graph" } else { "panels" };
     html! {
-        p.caption { (figure.caption()) }
+        p.caption { (content.caption()) }
         figure id=(format!("figure-{}", figure.name())) {
             @if count == 1 && figure != FigureId::Graph {
-                (single("wide", panels(&content, SINGLE[0])))
-                (single("narrow", panels(&content, SINGLE[1])))
+                (drawn("wide", &panels(&content, SINGLE[0])))
+                (drawn("narrow", &panels(&content, SINGLE[1])))
             } @else {
                 (drawn(class, &all))
             }
@@ -61,12 +61,6 @@ fn drawn(class: &str, panels: &[Panel]) -> Markup {
             @for panel in panels { (PreEscaped(panel.inline_svg())) }
         }
     }
-}
-
-/// The one panel of a figure, for screens of a kind.
-fn single(class: &str, panels: Vec<Panel>) -> Markup {
-    let panels: Vec<Panel> = panels.into_iter().map(|panel| panel.named(class)).collect();
-    drawn(class, &panels)
 }
 
 /// The data: a link that saves them as CSV, and a table.

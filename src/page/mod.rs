@@ -107,19 +107,57 @@ fn section(anchor: &str, heading: &str, body: Markup) -> Section {
     Section { anchor: anchor.to_owned(), heading: heading.to_owned(), body }
 }
 
-/// A table whose first column is a name and whose others are figures, in a box of its own that scrolls where it is narrow.
+/// A table, in a box of its own that scrolls where it is narrow. Columns of figures are aligned at the right.
 fn table(head: &[String], rows: &[Vec<String>]) -> Markup {
+    let is_number = |column: usize| {
+        let mut cells = rows.iter().filter_map(|row| row.get(column)).filter(|cell| !cell.is_empty());
+        cells.clone().count() > 0 && cells.all(|cell| is_figure(cell))
+    };
+    let class: Vec<Option<&str>> =
+        (0..head.len()).map(|column| is_number(column).then_some("number")).collect();
     html! {
         div.scroll tabindex="0" {
             table {
-                thead { tr { @for cell in head { th scope="col" { (cell) } } } }
-                tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
+                thead { tr { @for (cell, class) in head.iter().zip(&class) { th scope="col" class=[*class] { (cell) } } } }
+                tbody {
+                    @for row in rows { tr { @for (cell, class) in row.iter().zip(&class) { td class=[*class] { (cell) } } } }
+                }
             }
         }
     }
 }
 
+/// Whether a cell is a figure: a number, with a unit or a spread behind it, or a dash for none.
+fn is_figure(cell: &str) -> bool {
+    let first = cell.split_whitespace().next().unwrap_or_default();
+    let number = first.trim_end_matches('%').replace('−', "-");
+    cell == "–" || number.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
 /// How many there are of something, or that there are no more than are shown.
 fn cut(all: usize, shown: usize, noun: &str) -> Markup {
     html! { @if all > shown { p.note { "The first " (shown) " of " (plural(all, noun)) "." } } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_figures_are_aligned_at_the_right_and_words_are_not() {
+        for figure in ["0.5", "83.10% ± 0.45%", "−0.52 [−1.10, +0.06]", "1.50 MiB", "12 ms", "–", "3"]
+        {
+            assert!(is_figure(figure), "{figure}");
+        }
+        for words in ["retrain", "2026-11-24 20:31", "flops_ratio=0.3", "NaN", "", "1x"] {
+            assert!(!is_figure(words), "{words}");
+        }
+        let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
+        let page = table(&row("network", "n"), &[row("retrain", "3"), row("7", "")]).into_string();
+        assert!(
+            page.contains("<th class=\"number\" scope=\"col\">n<") || page.contains("class=\"number\">n<"),
+            "{page}"
+        );
+        assert!(page.contains("<td>retrain</td><td class=\"number\">3</td>"), "{page}");
+    }
 }

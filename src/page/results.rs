@@ -4,16 +4,18 @@ use maud::{Markup, html};
 
 use super::{Report, table as sheet};
 use crate::plan::Graph;
-use crate::report::figures::label;
+use crate::report::figures::{Methods, Order, label};
 use crate::report::format::{plural, seconds};
 use crate::report::{
-    Baseline, Grouping, Mean, Metric, Row, Sharing, merged_rows, observations, uncertainty, written,
+    Baseline, Grouping, Mean, Metric, Row, Sharing, measured_on, merged_rows, metric_title, observations,
+    uncertainty, written,
 };
 use crate::store::Record;
 
-const SHOWN: [(Metric, &str); 5] = [
+const SHOWN: [(Metric, &str); 6] = [
     (Metric::Accuracy, "accuracy"),
     (Metric::FlopsRatio, "FLOPs kept"),
+    (Metric::FlopsWanted, "wanted"),
     (Metric::Parameters, "parameters"),
     (Metric::Bytes, "size"),
     (Metric::Seconds, "time"),
@@ -32,7 +34,17 @@ fn averaged(graph: &Graph, records: &[Option<Record>], baseline: Option<&Baselin
 /// The table and how it is read.
 fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
     let compared = rows.iter().any(|row| row.against_baseline.is_some());
-    let labelled = rows.iter().any(|row| !row.places.is_empty());
+    let methods = Methods::of(&report.study);
+    let named = |row: &Row| methods.of_network(&row.stage, &row.label);
+    let mut sorted: Vec<&Row> = rows.iter().collect();
+    sorted.sort_by(|a, b| {
+        let order = |row: &Row| {
+            let (method, places) = named(row);
+            Order::of(&method, &places)
+        };
+        order(a).compare(&order(b))
+    });
+    let labelled = rows.iter().any(|row| !named(row).1.is_empty());
     let metrics: Vec<(Metric, &str)> = SHOWN
         .into_iter()
         .filter(|(metric, _)| rows.iter().any(|row| row.means.contains_key(metric)))
@@ -46,9 +58,10 @@ fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
             head.push(format!("minus {baseline} [95%]"));
         }
     }
-    let row = |row: &Row| {
-        let mut cells = vec![row.name.clone()];
-        cells.extend(labelled.then(|| label::words(&row.places)));
+    let row = |row: &&Row| {
+        let (method, places) = named(row);
+        let mut cells = vec![method.name];
+        cells.extend(labelled.then(|| label::words(&places)));
         cells.push(row.n.to_string());
         for (metric, _) in &metrics {
             cells.push(row.means.get(metric).map_or("–".to_owned(), |mean| cell(*metric, *mean)));
@@ -65,7 +78,31 @@ fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
             "Time is that of all stages that led to a network. "
             @if shared >= 1.0 { "Sharing equal stages between points saved " (seconds(shared)) "." }
         }
-        (sheet(&head, &rows.iter().map(row).collect::<Vec<_>>()))
+        (sheet(&head, &sorted.iter().map(row).collect::<Vec<_>>()))
+        (latency(rows))
+    }
+}
+
+/// Times of forward passes, and on which machines they were measured: no figures of the networks alone.
+fn latency(rows: &[Row]) -> Markup {
+    const TIMES: [Metric; 2] = [Metric::Latency1, Metric::Latency64];
+    let timed: Vec<&Row> =
+        rows.iter().filter(|row| TIMES.iter().any(|time| row.means.contains_key(time))).collect();
+    if timed.is_empty() {
+        return html! {};
+    }
+    let head: Vec<String> =
+        ["network", "point"].into_iter().chain(TIMES.map(metric_title)).map(str::to_owned).collect();
+    let cells = |row: &&Row| {
+        let time = |time: &Metric| row.means.get(time).map_or("–".to_owned(), |mean| cell(*time, *mean));
+        [row.name.clone(), label::words(&row.places)].into_iter().chain(TIMES.iter().map(time)).collect()
+    };
+    html! {
+        details {
+            summary { "Latency" }
+            p.caption { @for sentence in measured_on(rows, &TIMES) { (sentence) ". " } }
+            (sheet(&head, &timed.iter().map(cells).collect::<Vec<_>>()))
+        }
     }
 }
 

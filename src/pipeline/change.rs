@@ -7,11 +7,13 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::check::{Checker, nearest};
+use super::catalog::Catalog;
+use super::check::Checker;
 use super::error::{Mistake, PipelineError, Place, Source};
 use super::file::Pipeline;
 use super::inputs::{self, INPUTS, InputRef};
-use super::stages::Known;
+use super::stages::{Known, StageDecl};
+use super::suggest::{self, meant, nearest};
 use crate::shown::{beginning, without_passwords};
 
 /// Mistakes that lie on the command line.
@@ -27,10 +29,14 @@ pub fn unreadable(option: &'static str, text: &str, reason: impl Into<String>) -
         }
         _ => "write --set STAGE.KEY=VALUE, --set data.KEY=VALUE or --set seed=N",
     };
-    /// Of what was written, so much is repeated.
+    PipelineError::Option { option, text: repeated(text), reason: reason.into(), help }
+}
+
+/// What was written on the command line, as a message repeats it.
+pub fn repeated(text: &str) -> String {
+    /// As many characters.
     const REPEATED: usize = 200;
-    let text = beginning(&without_passwords(text), REPEATED).into_owned();
-    PipelineError::Option { option, text, reason: reason.into(), help }
+    beginning(&without_passwords(text), REPEATED).into_owned()
 }
 
 /// The key and the value of `key=value`.
@@ -131,6 +137,36 @@ pub fn read(
     Ok((settings, checker.mistakes))
 }
 
+/// The help beside a name that is no stage: a key that was written without its stage, the kind of a stage that has another
+/// name, a table of the file, or the nearest name.
+pub fn no_stage<'a>(
+    name: &str,
+    stages: &[StageDecl],
+    catalog: &Catalog,
+    known: impl Iterator<Item = &'a str>,
+) -> String {
+    match name {
+        "stage" | "stages" => return "leave `stage.` out: write STAGE.KEY".to_owned(),
+        "sweep" | "matrix" => return "write --over STAGE.KEY=A,B,C to sweep a key".to_owned(),
+        "cache" => return "write --cache DIR, or --remote-url URL for a shared cache".to_owned(),
+        "name" | "description" => return "it stands in the file alone, and changes no result".to_owned(),
+        _ => {}
+    }
+    let of_kind: Vec<String> =
+        stages.iter().filter(|stage| stage.kind == name).map(|stage| stage.name.clone()).collect();
+    if !of_kind.is_empty() {
+        return meant(of_kind);
+    }
+    let data = suggest::ending(&catalog.data, name).into_iter().map(|key| format!("data.{key}"));
+    let own = stages.iter().filter_map(|stage| Some((stage, catalog.kind(&stage.kind)?))).flat_map(
+        |(stage, kind)| {
+            suggest::ending(&kind.parameters, name).into_iter().map(|key| format!("{}.{key}", stage.name))
+        },
+    );
+    let full: Vec<String> = own.chain(data).collect();
+    if full.is_empty() { nearest(name, known) } else { meant(full) }
+}
+
 fn target(
     key: &Spanned<std::borrow::Cow<'_, str>>,
     value: &Spanned<DeValue<'_>>,
@@ -157,7 +193,7 @@ fn target(
         let Some(stage) = pipeline.stages.iter().find(|stage| stage.name == name) else {
             let known = pipeline.stages.iter().map(|stage| stage.name.as_str()).chain(["data", "seed"]);
             let words = format!("`{name}` is no stage, and neither `data` nor `seed`");
-            checker.mistake(key.span(), words, nearest(name, known));
+            checker.mistake(key.span(), words, no_stage(name, &pipeline.stages, catalog, known));
             return;
         };
         let Some(kind) = catalog.kind(&stage.kind) else { return };
@@ -171,12 +207,21 @@ fn target(
         checker.mistake(key.span(), words, format!("its keys are: {}", known.join(", ")));
         return;
     };
-    let skip: &[&str] = if kind_schema.is_some() { &[INPUTS, "kind"] } else { &[] };
+    let skip: &[&str] = if kind_schema.is_some() { &[INPUTS, "kind", "name", "timeout"] } else { &[] };
+    let before = checker.prefix.replace(format!("{name}."));
     let read = checker.table("", fields, schema, skip);
+    checker.prefix = before;
     leaves(&[name.to_owned()], fields, &read, checker, settings);
     let Some(kind) = kind_schema else { return };
     if let Some((key, _)) = fields.get_key_value("kind") {
         checker.mistake(key.span(), "a stage's kind stands in the file alone", inputs::KINDS);
+    }
+    if let Some((key, _)) = fields.get_key_value("name") {
+        checker.mistake(key.span(), "a stage's name stands in the file alone", "change it in the file");
+    }
+    if let Some((key, _)) = fields.get_key_value("timeout") {
+        let words = "a stage's timeout stands in the file alone";
+        checker.mistake(key.span(), words, "change it in the file, or give the whole run a --timeout");
     }
     let broken = BTreeSet::new();
     let known = Known { stages: &pipeline.stages, broken: &broken, catalog };

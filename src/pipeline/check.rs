@@ -8,15 +8,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Mistake, Place, Source};
-use crate::shown::beginning;
+use super::suggest::{self, number_in, rounded, within, words};
 
 /// Values longer than this are not repeated in messages; the snippet shows them.
 const REPEATED: usize = 40;
-/// An unknown name is compared with so many known ones, of at most so many bytes.
-const COMPARED: usize = 1000;
-const LONGEST: usize = 200;
-/// Names that are listed.
-const LISTED: usize = 40;
 
 /// Where mistakes are collected, and in which text their spans lie.
 pub struct Checker {
@@ -24,12 +19,14 @@ pub struct Checker {
     pub source: Arc<Source>,
     /// What was found.
     pub mistakes: Vec<Mistake>,
+    /// What stands before the keys that are suggested: the stage, on the command line.
+    pub prefix: Option<String>,
 }
 
 impl Checker {
     /// A checker of a text.
     pub fn new(source: Arc<Source>) -> Self {
-        Self { source, mistakes: Vec::new() }
+        Self { source, mistakes: Vec::new(), prefix: None }
     }
 
     /// The place of a span.
@@ -62,8 +59,11 @@ impl Checker {
             if let Some(schema) = properties.get(name) {
                 values.insert(name.to_owned(), self.value(&full, value, schema));
             } else {
-                let known = properties.keys().map(String::as_str).chain(skip.iter().copied());
-                let near = nearest(name, known);
+                let mut above = self.prefix.clone().unwrap_or_default();
+                if !prefix.is_empty() {
+                    above += &format!("{prefix}.");
+                }
+                let near = suggest::key(name, schema, skip, &above);
                 self.mistake(key.span(), format!("unknown key `{full}`"), near);
             }
         }
@@ -94,14 +94,9 @@ impl Checker {
             (wanted, _) => Err(expected(wanted, schema)),
         };
         read.unwrap_or_else(|expected| {
-            let near = match found {
-                DeValue::String(text) => nearest(text, choices(schema)),
-                _ => String::new(),
-            };
-            // The list of choices is in the message already.
-            let near = if near.starts_with("did") { near } else { String::new() };
             let message = format!("`{key}` must {expected}, found {}", self.written(value));
-            self.mistake(value.span(), message, near);
+            let full = format!("{}{key}", self.prefix.as_deref().unwrap_or_default());
+            self.mistake(value.span(), message, suggest::value(&full, found, schema));
             Value::Null
         })
     }
@@ -116,7 +111,7 @@ impl Checker {
             _ => text.parse::<f64>().map_err(|_| expected("number", schema)).and_then(|n| real(n, schema)),
         };
         read.unwrap_or_else(|expected| {
-            self.mistake(span, format!("`{key}` must {expected}, found {text}"), "");
+            self.mistake(span, format!("`{key}` must {expected}, found {text}"), number_in(text, schema));
             Value::Null
         })
     }
@@ -134,7 +129,7 @@ impl Checker {
 }
 
 fn word(text: &str, schema: &Value) -> Result<Value, String> {
-    let mut choices = choices(schema).peekable();
+    let mut choices = words(schema).peekable();
     if choices.peek().is_none() || choices.any(|choice| choice == text) {
         return Ok(Value::from(text));
     }
@@ -153,12 +148,8 @@ fn real(number: f64, schema: &Value) -> Result<Value, String> {
     if !number.is_finite() {
         return Err("be a finite number".to_owned());
     }
+    let number = rounded(number);
     if within(number, schema) { Ok(Value::from(number)) } else { Err(range(schema)) }
-}
-
-fn within(number: f64, schema: &Value) -> bool {
-    let above = schema["minimum"].as_f64().is_none_or(|low| number >= low);
-    above && schema["maximum"].as_f64().is_none_or(|high| number <= high)
 }
 
 fn range(schema: &Value) -> String {
@@ -173,7 +164,7 @@ fn range(schema: &Value) -> String {
 }
 
 fn expected(wanted: &str, schema: &Value) -> String {
-    let choices: Vec<String> = choices(schema).map(|choice| format!("\"{choice}\"")).collect();
+    let choices: Vec<String> = words(schema).map(|choice| format!("\"{choice}\"")).collect();
     match wanted {
         _ if !choices.is_empty() => format!("be one of {}", choices.join(", ")),
         "object" => "be a table".to_owned(),
@@ -182,29 +173,5 @@ fn expected(wanted: &str, schema: &Value) -> String {
         "boolean" => "be true or false".to_owned(),
         "integer" => "be an integer".to_owned(),
         _ => "be a number".to_owned(),
-    }
-}
-
-fn choices(schema: &Value) -> impl Iterator<Item = &str> {
-    schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str)
-}
-
-/// The nearest of several names, or all of them: the help beside an unknown name.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let mut known: Vec<&str> = known.into_iter().collect();
-    known.sort_unstable();
-    known.dedup();
-    // A name that is as long as a file is like none, and takes long to compare.
-    let near = known.iter().take(COMPARED).filter(|other| name.len().max(other.len()) <= LONGEST);
-    let near = near.map(|other| (strsim::jaro_winkler(name, other), other));
-    match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((likeness, near)) if likeness > 0.75 => format!("did you mean `{near}`?"),
-        _ if known.is_empty() => String::new(),
-        _ => {
-            let shown: Vec<_> = known.iter().take(LISTED).map(|name| beginning(name, REPEATED)).collect();
-            let more = known.len().saturating_sub(LISTED);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("allowed are: {}{more}", shown.join(", "))
-        }
     }
 }

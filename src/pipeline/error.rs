@@ -116,6 +116,19 @@ pub enum PipelineError {
         #[help]
         help: Option<String>,
     },
+    /// Two options that give one key different values.
+    #[error("`{first}` and `{second}` contradict each other: both give a value to `{key}`")]
+    #[diagnostic(help("{help}"))]
+    Contradiction {
+        /// The first option.
+        first: String,
+        /// The second one.
+        second: String,
+        /// The key.
+        key: String,
+        /// The way out.
+        help: String,
+    },
     /// An option that changes the pipeline and cannot be read.
     #[error("`{option} {text}` cannot be used: {reason}")]
     #[diagnostic(help("{help}"))]

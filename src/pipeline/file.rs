@@ -13,7 +13,9 @@ use super::check::Checker;
 use super::error::{Mistake, PipelineError, Place, Source};
 use super::order::order;
 use super::stages::{self, StageDecl};
+use super::suggest::{self, meant};
 use super::sweep::{self, Choice, Sweep};
+use super::syntax;
 use super::text;
 
 /// A checked pipeline.
@@ -37,10 +39,37 @@ pub struct Pipeline {
     pub(super) remote_place: Option<Place>,
     /// What the file sweeps.
     pub(super) sweep: Arc<Sweep>,
-    /// Swept keys to which a change of the command line gives one value.
-    pub(super) pins: Vec<(String, Choice)>,
+    /// The keys to which changes of the command line give a value.
+    pub(super) pins: Vec<Pin>,
     pub(super) source: Arc<Source>,
     pub(super) catalog: Arc<Catalog>,
+}
+
+/// A key to which a change of the command line gives a value.
+#[derive(Debug, Clone)]
+pub struct Pin {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub choice: Choice,
+    /// The change as it is written.
+    pub text: String,
+}
+
+impl Pin {
+    fn contradicts(&self, other: &Self) -> PipelineError {
+        let (key, a, b) = (&self.key, &other.choice.word, &self.choice.word);
+        let help = match self.choice.settings.iter().any(|setting| setting.value.is_array()) {
+            true => "keep one of them".to_owned(),
+            false => format!("keep one of them; to run both values, write `--over {key}={a},{b}`"),
+        };
+        PipelineError::Contradiction {
+            first: format!("--set {}", change::repeated(&other.text)),
+            second: format!("--set {}", change::repeated(&self.text)),
+            key: key.clone(),
+            help,
+        }
+    }
 }
 
 /// Reads and checks the pipeline at `path`, with changes such as `stage.key=value`.
@@ -78,8 +107,14 @@ pub fn parse(
         mistakes.extend(found);
         for setting in settings {
             setting.apply(&mut pipeline);
-            pipeline.pins.retain(|(key, _)| *key != setting.key());
-            pipeline.pins.push((setting.key(), Choice::new(setting)));
+            let pin = Pin { key: setting.key(), choice: Choice::new(setting), text: text.clone() };
+            if let Some(other) = pipeline.pins.iter().find(|other| other.key == pin.key) {
+                if other.choice.word != pin.choice.word {
+                    return Err(pin.contradicts(other));
+                }
+                continue;
+            }
+            pipeline.pins.push(pin);
         }
     }
     if !mistakes.is_empty() {
@@ -98,12 +133,25 @@ fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineErro
     let mut checker = Checker::new(source.clone());
     let root = DeTable::parse(&source.text).map_err(|error| {
         let place = Place { source: source.clone(), span: error.span().unwrap_or(0..0) };
-        fail(vec![Mistake::new(&place, error.message(), "")])
+        let help = syntax::help(&source.text, place.span.start, error.message());
+        fail(vec![Mistake::new(&place, error.message(), help)])
     })?;
     let root = root.get_ref();
-    let head = checker.table("", root, &catalog.top, &["cache", "data", "stage", "sweep"]);
-    let (data, data_places) = section("data", root, &catalog.data, &mut checker);
-    let (cache, mut cache_places) = section("cache", root, &catalog.cache, &mut checker);
+    let mut head = Map::new();
+    for (key, value) in root {
+        let name = key.get_ref().as_ref();
+        if TABLES.contains(&name) {
+            continue;
+        }
+        match catalog.top["properties"].get(name) {
+            Some(schema) => drop(head.insert(name.to_owned(), checker.value(name, value, schema))),
+            None => {
+                checker.mistake(key.span(), format!("unknown key `{name}`"), at_the_top(name, &catalog));
+            }
+        }
+    }
+    let (data, data_places) = section("data", root, &catalog, &catalog.data, &mut checker);
+    let (cache, mut cache_places) = section("cache", root, &catalog, &catalog.cache, &mut checker);
     let stages = stages::read(root, &catalog, &mut checker);
     let sweep = sweep::read(root.get("sweep"), &stages, &catalog, &mut checker);
     if !checker.mistakes.is_empty() {
@@ -127,17 +175,62 @@ fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineErro
     })
 }
 
+/// The tables of a file.
+const TABLES: [&str; 4] = ["cache", "data", "stage", "sweep"];
+
+/// The help beside an unknown key at the top of a file: it may belong further down.
+fn at_the_top(name: &str, catalog: &Catalog) -> String {
+    if let Some(kind) = catalog.kinds.iter().find(|kind| kind.name == name.replace('_', "-")) {
+        return format!("a stage is written `[[stage]]`, with `kind = \"{}\"` below it", kind.name);
+    }
+    if sweep::TABLES.contains(&name) {
+        return meant([format!("sweep.{name}")]);
+    }
+    let data = suggest::ending(&catalog.data, name);
+    if !data.is_empty() {
+        return meant(data.iter().map(|key| format!("data.{key}")));
+    }
+    let owners = catalog.kinds.iter().filter_map(|kind| {
+        let key = suggest::ending(&kind.parameters, name).into_iter().next()?;
+        Some((kind.name, key))
+    });
+    let owners: Vec<(&str, String)> = owners.collect();
+    if let Some((_, key)) = owners.first() {
+        let kinds: Vec<&str> = owners.iter().map(|(kind, _)| *kind).collect();
+        return format!(
+            "it is a key of a stage: write `{key} = ...` below the `kind` of {}",
+            kinds.join(", ")
+        );
+    }
+    suggest::key(name, &catalog.top, &TABLES, "")
+}
+
 /// The keys of a table at the top that are written, and where.
 fn section(
     name: &str,
     root: &DeTable<'_>,
+    catalog: &Catalog,
     schema: &Value,
     checker: &mut Checker,
 ) -> (Map<String, Value>, HashMap<String, Place>) {
     match root.get(name).map(|value| (value.get_ref(), value)) {
         None => (Map::new(), HashMap::new()),
         Some((DeValue::Table(table), _)) => {
-            let values = checker.table("", table, schema, &[]);
+            let strays = table.iter().filter(|(key, _)| {
+                let name = key.get_ref().as_ref();
+                catalog.top["properties"].get(name).is_some() && schema["properties"].get(name).is_none()
+            });
+            let strays: Vec<_> = strays.map(|(key, _)| (key.get_ref().as_ref(), key.span())).collect();
+            for (key, span) in &strays {
+                let words = format!("`{key}` is no key of `[{name}]`");
+                checker.mistake(
+                    span.clone(),
+                    words,
+                    "write it at the top of the file, above the first `[...]`",
+                );
+            }
+            let skip: Vec<&str> = strays.iter().map(|(key, _)| *key).collect();
+            let values = checker.table("", table, schema, &skip);
             let places = table.iter().map(|(key, v)| (key.get_ref().to_string(), checker.place(v.span())));
             (values, places.collect())
         }

@@ -4,7 +4,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::catalog::{InputRole, KindSchema};
-use super::check::{Checker, nearest};
+use super::check::Checker;
+use super::suggest::{meant, nearest};
 
 /// A reference to outputs of another stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +132,10 @@ fn one(
     let (target, output) = text.split_once('.').map_or((text.as_ref(), None), |(s, o)| (s, Some(o)));
     let Some(giver) = givers.kind(target) else {
         if !givers.is_broken(target) {
-            let near = nearest(target, givers.names());
+            let names = givers.names();
+            let is_kind = |name: &&&str| givers.kind(name).is_some_and(|kind| kind.name == target);
+            let of_kind: Vec<String> = names.iter().filter(is_kind).map(|name| (*name).to_owned()).collect();
+            let near = if of_kind.is_empty() { nearest(target, names) } else { meant(of_kind) };
             checker.mistake(value.span(), format!("no stage is called `{target}`"), near);
         }
         return None;

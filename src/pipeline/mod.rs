@@ -16,15 +16,17 @@ mod order;
 mod reference;
 mod schema;
 mod stages;
+mod suggest;
 mod sweep;
+mod syntax;
 mod text;
 
 pub use catalog::{Catalog, InputRole, KindSchema, OutputRole};
-pub use check::nearest;
 pub use error::{Mistake, PipelineError, Place, Source};
 pub use file::{Pipeline, load, parse};
 pub use inputs::InputRef;
 pub use reference::reference;
 pub use schema::schema;
 pub use stages::{StageDecl, TIME, duration};
+pub use suggest::{keys, nearest, words};
 pub use sweep::Point;

@@ -69,7 +69,8 @@ names of stages; stages that a point does not need are left out of it (`docs/swe
 const CHANGES: &str = r#"
 ## Changes on the command line
 
-Both options are checked like the file, and both may be repeated.
+Both options are checked like the file, and both may be repeated, each time for another key: two different values for one key, or a `--set` and an
+`--over` of the same key, are an error that names both.
 
 - `--set STAGE.KEY=VALUE`, `--set data.KEY=VALUE`, `--set seed=N` change a value for one call. Nested keys are
   dotted (`--set retrain.optimizer.lr=0.05`, `--set prune.inputs.network=gate-train`); a word needs no quotes
@@ -82,10 +83,12 @@ Both options are checked like the file, and both may be repeated.
   | `0.3,0.5,0.7` | these three |
   | `1..5` | the integers 1 to 5, both ends included |
   | `0.1..0.9 step 0.1` | 0.1, 0.2, ... 0.9; exact decimals |
+  | `1e-4..1e-2 step 1e-4` | 0.0001, 0.0002, ... 0.01 |
   | `1..3,7` | 1, 2, 3 and 7 |
   | `[0.5,0.75],[0.9]` | two arrays |
 
-  What is no range of numbers stays as it is written. A value or a key that stands twice is an error.
+  What is no range of numbers stays as it is written. A value that stands twice is an error. `-0.0` is 0, and digits that
+  binary arithmetic leaves at the end of a number are dropped: `0.30000000000000004` is 0.3.
 
 Of a file with a `[sweep]`, an `--over` of a key that the file sweeps takes the place of its values (and drops what
 `include` adds for that key); an `--over` of another key multiplies the file's points. A `--set` of a swept key

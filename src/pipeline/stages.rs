@@ -9,9 +9,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::catalog::{Catalog, KindSchema};
-use super::check::{Checker, nearest};
+use super::check::Checker;
 use super::error::Place;
 use super::inputs::{self, Givers, InputRef};
+use super::suggest::nearest_kind;
 
 /// A stage as declared.
 #[derive(Debug, Clone)]
@@ -166,7 +167,7 @@ fn head<'a>(
     let (name, name_span) = name.unwrap_or_else(|| (kind_name.to_string(), kind_span.clone()));
     let Some(kind) = catalog.kind(kind_name) else {
         broken.insert(name);
-        checker.mistake(kind_span, format!("unknown kind `{kind_name}`"), nearest(kind_name, kinds));
+        checker.mistake(kind_span, format!("unknown kind `{kind_name}`"), nearest_kind(kind_name, &kinds));
         return None;
     };
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -174,9 +175,28 @@ fn head<'a>(
     if name.is_empty() || name.starts_with('-') || !name.chars().all(legal) || taken {
         let words = format!("`{name}` cannot be a stage's name");
         let help = "use small letters, digits and hyphens; `data` and `seed` are taken";
+        let fitting = fitting(&name);
+        let help = if fitting.is_empty() { help.to_owned() } else { format!("{help}: \"{fitting}\"") };
         checker.mistake(name_span, words, help);
     }
     Some(Head { name, kind, kind_span, fields })
+}
+
+/// The letters of a name that a stage's name can have.
+fn fitting(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let text: String = name.chars().map(plain).collect();
+    let words: Vec<&str> = text.split('-').filter(|word| !word.is_empty()).collect();
+    let name = words.join("-");
+    if name == "data" || name == "seed" { format!("the-{name}") } else { name }
+}
+
+/// The stages that can fill a role.
+fn candidates(artifact: &str, own: &str, heads: &[Head<'_>]) -> Vec<String> {
+    let gives = |head: &&Head<'_>| {
+        head.name != own && head.kind.outputs.iter().any(|output| output.artifact == artifact)
+    };
+    heads.iter().filter(gives).map(|head| format!("\"{}\"", head.name)).collect()
 }
 
 /// The parameters of a stage, and its inputs among all stages.
@@ -194,7 +214,15 @@ fn body(head: &Head<'_>, heads: &[Head<'_>], broken: &BTreeSet<String>, checker:
         Some((DeValue::Table(written), _)) => written,
         Some((_, value)) => {
             let words = format!("`inputs` must be a table, found {}", checker.written(value));
-            checker.mistake(value.span(), words, "write `inputs.ROLE = \"stage\"`");
+            let role = kind.inputs.first();
+            let given = role.and_then(|role| candidates(role.artifact, name, heads).into_iter().next_back());
+            let help = match role {
+                Some(role) => {
+                    format!("write `inputs.{} = {}`", role.role, given.as_deref().unwrap_or("\"STAGE\""))
+                }
+                None => format!("`{}` takes no inputs: leave the key out", kind.name),
+            };
+            checker.mistake(value.span(), words, help);
             return StageDecl {
                 name: name.clone(),
                 kind: kind.name.to_owned(),
@@ -215,7 +243,18 @@ fn body(head: &Head<'_>, heads: &[Head<'_>], broken: &BTreeSet<String>, checker:
     for input in kind.inputs {
         if input.required && !written.iter().any(|(role, _)| role.get_ref() == input.role) {
             let words = format!("`{name}` needs the input `{}`: {}", input.role, input.doc);
-            checker.mistake(kind_span.clone(), words, format!("add `inputs.{} = \"...\"`", input.role));
+            let given = candidates(input.artifact, name, heads);
+            let help = match given.as_slice() {
+                [] => {
+                    format!(
+                        "add a stage that gives `{}`, and `inputs.{} = \"STAGE\"` here",
+                        input.artifact, input.role
+                    )
+                }
+                [one] => format!("add `inputs.{} = {one}`", input.role),
+                many => format!("add `inputs.{} = \"STAGE\"`, with one of {}", input.role, many.join(", ")),
+            };
+            checker.mistake(kind_span.clone(), words, help);
         }
     }
     StageDecl { name: name.clone(), kind: kind.name.to_owned(), inputs: taken, parameters, timeout, places }

@@ -54,7 +54,7 @@ fn decoded(content: Vec<u8>) -> Result<String, (String, &'static str)> {
             let bytes = error.as_bytes();
             let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
             let what = format!(
-                "is not UTF-8, but probably Latin-1 or Windows-1252: line {line} holds the byte 0x{:02X}",
+                "is not UTF-8, but probably Latin-1 or CP1252: line {line} holds the byte 0x{:02X}",
                 bytes[at]
             );
             Err((what, SAVE))
@@ -92,7 +92,7 @@ mod tests {
             ([&[0xff, 0xfe], &low[..]].concat(), "is UTF-16"),
             ([&[0xfe, 0xff], &high[..]].concat(), "is UTF-16"),
             ([&[0xff, 0xfe, 0, 0], &utf32[..]].concat(), "is UTF-32"),
-            (latin, "probably Latin-1 or Windows-1252: line 2 holds the byte 0xF6"),
+            (latin, "probably Latin-1 or CP1252: line 2 holds the byte 0xF6"),
             (vec![0x7f, b'E', b'L', b'F', 0, 0, 1, 0xff], "is a binary file"),
             (b"name = 1\0".to_vec(), "is a binary file"),
         ] {

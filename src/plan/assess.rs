@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::PlanError;
 use super::graph::{Graph, Node, NodeId};
 use super::identity::{DataIdentities, fingerprint};
-use super::reason::{Current, Reason, reasons};
+use super::reason::{Current, Reason, images, reasons};
+use super::saved;
 use crate::data::{DataError, HalfSurvey, SplitSizes};
 use crate::fingerprint::Fingerprint;
 use crate::stages::{Outlook, Warning, warning};
 use crate::state::StageState;
-use crate::store::{Lookup, ObjectHash, Record, Store};
+use crate::store::{LastRun, Lookup, ObjectHash, Record, Store};
 
 /// Which stages of the pipeline are meant.
 #[derive(Debug, Clone, Default)]
@@ -164,6 +165,7 @@ pub fn assess_with(
         let left = !selected.contains(&id) && entry.runs();
         plan.entries.push(if left { Entry { verdict: Verdict::Left, ..entry } } else { entry });
     }
+    saved::tell_of_others(graph, store, pipeline, &mut plan);
     Ok(plan)
 }
 
@@ -211,6 +213,7 @@ fn entry(
             Lookup::Absent => {}
             Lookup::OutputMissing { output } => missing = Some(Reason::OutputMissing { output }),
             Lookup::Damaged => missing = Some(Reason::RecordDamaged),
+            Lookup::Unreadable => missing = Some(Reason::RecordUnreadable),
         }
     }
     let current = Current { node, images: params, data, inputs: &inputs, givers: &givers };
@@ -300,6 +303,22 @@ impl Assessment {
         }
         let fingerprint = fingerprint(node, data, &inputs);
         Ok(Some(Self { fingerprint, inputs, data, content }))
+    }
+
+    /// The node as it is now, to be remembered: later plans compare themselves with it.
+    pub fn last_run(&self, graph: &Graph, node: &Node) -> LastRun {
+        let objects =
+            |artifacts: &[(String, ObjectHash)]| artifacts.iter().map(|(_, object)| *object).collect();
+        LastRun {
+            fingerprint: self.fingerprint,
+            kind: node.stage.kind.name.to_owned(),
+            version: node.stage.kind.version,
+            parameters: node.stage.parameters.clone(),
+            seed: node.seed,
+            data: self.data.map(|data| data.to_string()),
+            images: self.data.map(|_| images(&graph.data[node.data])).unwrap_or_default(),
+            inputs: self.inputs.iter().map(|(role, artifacts)| (role.clone(), objects(artifacts))).collect(),
+        }
     }
 }
 

@@ -24,11 +24,14 @@
 //! a fingerprint on purpose; the record's provenance says where a result was made.
 
 mod assess;
+mod estimate;
 mod graph;
 mod identity;
 mod reason;
+mod saved;
 
 pub use assess::{Assessment, Entry, MissingData, Plan, Selection, Verdict, assess, assess_with, named};
+pub use estimate::{Estimate, Estimates, Total};
 pub use graph::{Edge, Graph, Node, NodeId, PointNodes, Use};
 pub use identity::{DataIdentities, fingerprint};
 pub use reason::{Reason, flat, images, reasons};

@@ -11,12 +11,20 @@ use crate::data::DataParams;
 use crate::fingerprint::Fingerprint;
 use crate::store::{LastRun, ObjectHash};
 
+/// A message names at most this many parameters of another state.
+const TOLD: usize = 3;
+
 /// One reason for a stage to run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum Reason {
     /// No run of this stage is known.
     NeverRun,
+    /// An interrupted run with other parameters left a state, which this run cannot go on from.
+    OtherState {
+        /// The parameters that differ, with their values in that run. Empty where its inputs or images alone differ.
+        had: Vec<(String, String)>,
+    },
     /// A parameter differs from the stage's last run.
     ParameterChanged {
         /// The parameter, with dots between nested keys.
@@ -92,6 +100,8 @@ pub enum Reason {
     },
     /// The result was recorded, but the record is not what was written.
     RecordDamaged,
+    /// The disk does not give the record back.
+    RecordUnreadable,
     /// The last run's result is not in the cache any more.
     ResultGone,
     /// Asked for by `--force`.
@@ -102,24 +112,35 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NeverRun => f.write_str("never run"),
-            Self::ParameterChanged { key, from, to } => write!(f, "{key} changed: {from} -> {to}"),
+            Self::ParameterChanged { key, from, to } => write!(f, "{key} changed {from} -> {to}"),
+            Self::OtherState { had } => {
+                let words: Vec<String> =
+                    had.iter().take(TOLD).map(|(key, was)| format!("{key} = {was}")).collect();
+                let more = if had.len() > TOLD { ", ..." } else { "" };
+                let with = match words.as_slice() {
+                    [] => "other inputs".to_owned(),
+                    words => words.join(", ") + more,
+                };
+                write!(f, "a saved state with {with} exists; this run starts anew")
+            }
             Self::SeedChanged { from, to } => {
                 let word = |seed: &Option<u64>| seed.map_or("none".to_owned(), |seed| seed.to_string());
-                write!(f, "seed changed: {} -> {}", word(from), word(to))
+                write!(f, "seed changed {} -> {}", word(from), word(to))
             }
-            Self::ImagesChanged { key, from, to } => write!(f, "data.{key} changed: {from} -> {to}"),
+            Self::ImagesChanged { key, from, to } => write!(f, "data.{key} changed {from} -> {to}"),
             Self::DataChanged => f.write_str("the data's files changed"),
-            Self::KindChanged { from, to } => write!(f, "kind changed: {from} -> {to}"),
+            Self::KindChanged { from, to } => write!(f, "kind changed {from} -> {to}"),
             Self::DataMissing { set, command } => write!(f, "{set} is not here yet (`{command}`)"),
             Self::InputNew { stage } => write!(f, "input {stage} is new"),
             Self::InputLeft { stage } => write!(f, "needs {stage}, which is stale and not selected"),
             Self::VersionChanged { from, to } => {
-                write!(f, "implementation changed: version {from} -> {to}")
+                write!(f, "implementation changed, version {from} -> {to}")
             }
             Self::InputChanged { stage } => write!(f, "input {stage} changed"),
             Self::InputRuns { stage } => write!(f, "input {stage} will run"),
             Self::OutputMissing { output } => write!(f, "output {output} missing from the cache"),
             Self::RecordDamaged => f.write_str("record damaged"),
+            Self::RecordUnreadable => f.write_str("record cannot be read"),
             Self::ResultGone => f.write_str("result no longer in the cache"),
             Self::Forced => f.write_str("forced"),
         }
@@ -195,7 +216,7 @@ pub fn images(params: &DataParams) -> Value {
 }
 
 /// The keys, dotted where tables are nested, whose values differ between two tables; with both values in words.
-fn differences(before: &Value, now: &Value) -> Vec<(String, String, String)> {
+pub(super) fn differences(before: &Value, now: &Value) -> Vec<(String, String, String)> {
     let (old, new) = (flat(before), flat(now));
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let word = |value: Option<&String>| value.map_or("unset".to_owned(), Clone::clone);
@@ -247,7 +268,7 @@ mod tests {
             &json!({"epochs": 10, "optimizer": {"lr": 0.1}, "steps": null}),
             &json!({"epochs": 12, "optimizer": {"lr": 0.1}, "steps": null}),
         );
-        assert_eq!(found, ["epochs changed: 10 -> 12"]);
+        assert_eq!(found, ["epochs changed 10 -> 12"]);
     }
 
     #[test]
@@ -256,6 +277,6 @@ mod tests {
             &json!({"optimizer": {"lr": 0.1}, "steps": null}),
             &json!({"optimizer": {"lr": 0.2}, "steps": 7}),
         );
-        assert_eq!(found, ["optimizer.lr changed: 0.1 -> 0.2", "steps changed: unset -> 7"]);
+        assert_eq!(found, ["optimizer.lr changed 0.1 -> 0.2", "steps changed unset -> 7"]);
     }
 }

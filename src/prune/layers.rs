@@ -4,7 +4,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::PruneError;
 use crate::network::NetworkSpec;
-use crate::network::canonical::{self, Entry};
+use crate::network::canonical::{Content, Document, Entry};
 
 /// How the lists are stored: under which metadata key, as `features.{i}.<field>`, of which type.
 #[derive(Debug, Clone, Copy)]
@@ -35,10 +35,10 @@ pub fn write<T>(
             name,
             dtype: layout.dtype.0,
             shape,
-            bytes: list.iter().flat_map(&bytes).collect(),
+            content: Content::Bytes(list.iter().flat_map(&bytes).collect()),
         })
         .collect();
-    Ok(canonical::write(layout.key, &serde_json::to_string(spec)?, &entries))
+    Ok(Document::new(layout.key, &serde_json::to_string(spec)?, entries).to_bytes())
 }
 
 /// Reads what [`write`] wrote: the structure and the lists, of a length that the caller has to check.

@@ -169,9 +169,9 @@ fn standing(entry: &Entry, store: &Store) -> Result<Standing, StoreError> {
 }
 
 fn saved(store: &Store, fingerprint: &Fingerprint) -> Result<Standing, StoreError> {
-    let figures = match store.load_partial(fingerprint)? {
-        Partial::Whole { state, .. } => Figures::of_state(&state).ok(),
-        Partial::Absent | Partial::Damaged => None,
+    let figures = match store.load_partial(fingerprint) {
+        Ok(Partial::Whole { state, .. }) => Figures::of_state(&state).ok(),
+        Ok(Partial::Absent | Partial::Damaged) | Err(_) => None,
     };
     Ok(Standing::Interrupted {
         epoch: figures.as_ref().map(|figures| figures.history.len() as u64 + 1),

@@ -22,6 +22,8 @@ pub enum Metric {
     Loss,
     /// Multiply-accumulates over those of the plain network.
     FlopsRatio,
+    /// The share of them that the search was to keep.
+    FlopsWanted,
     /// Multiply-accumulates of one image.
     Macs,
     /// Trainable parameters.
@@ -40,10 +42,11 @@ pub enum Metric {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Accuracy,
         Self::Loss,
         Self::FlopsRatio,
+        Self::FlopsWanted,
         Self::Macs,
         Self::Parameters,
         Self::Bytes,
@@ -63,6 +66,7 @@ impl Metric {
             Self::Accuracy => true,
             Self::Loss
             | Self::FlopsRatio
+            | Self::FlopsWanted
             | Self::Macs
             | Self::Parameters
             | Self::Bytes
@@ -78,6 +82,7 @@ impl Metric {
             Self::Accuracy => "accuracy",
             Self::Loss => "loss",
             Self::FlopsRatio => "flops_ratio",
+            Self::FlopsWanted => "flops_wanted",
             Self::Macs => "macs",
             Self::Parameters => "parameters",
             Self::Bytes => "bytes",
@@ -110,6 +115,9 @@ pub struct Row {
     pub points: usize,
     /// Whether no channel of any of them was removed.
     pub unpruned: bool,
+    /// The accuracy of each different network.
+    #[serde(skip)]
+    pub accuracies: Vec<f64>,
     /// Means over the different networks.
     #[serde(rename = "figures")]
     pub means: BTreeMap<Metric, Mean>,
@@ -211,10 +219,10 @@ fn grouped(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
     let row = |key: Key| {
         let members = &groups[&key];
         let networks = networks(members);
-        let means = Metric::ALL.into_iter().filter_map(|metric| {
-            let values: Vec<f64> = networks.iter().filter_map(|network| figure(network, metric)).collect();
-            Some((metric, Mean::of(&values)?))
-        });
+        let values = |metric: Metric| -> Vec<f64> {
+            networks.iter().filter_map(|network| figure(network, metric)).collect()
+        };
+        let means = Metric::ALL.into_iter().filter_map(|metric| Some((metric, Mean::of(&values(metric))?)));
         let means = means.collect();
         let against_baseline = grouping
             .baseline
@@ -231,6 +239,7 @@ fn grouped(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
             n: networks.len(),
             points: members.len(),
             unpruned: members.iter().all(|member| member.unpruned),
+            accuracies: values(Metric::Accuracy),
             means,
             against_baseline,
             measured: members.iter().filter_map(|member| member.measured.clone()).collect(),

@@ -11,7 +11,7 @@ use super::kind::{DataUse, Kind, Parameters, Stage, parse, schema};
 use super::parameters::check_shape;
 use crate::content_hash;
 use crate::data::DataParams;
-use crate::network::{Model, NetworkSpec};
+use crate::network::{Checkpoint, Model, NetworkSpec};
 use crate::ops::{Algorithm, Backend};
 use crate::pipeline::InputRole;
 use crate::train::{Half, Machine, evaluate_until, evaluation_bytes, latency};
@@ -83,6 +83,10 @@ impl Stage for Eval {
         evaluation_bytes(network, self.batch_size, self.conv)
     }
 
+    fn images(&self, _share: f64, data: &DataParams) -> Option<f64> {
+        Some(data.images()[1] as f64)
+    }
+
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
         let mut networks = Map::new();
         let artifacts = job.inputs.all("network").to_vec();
@@ -93,9 +97,11 @@ impl Stage for Eval {
                 networks.insert(artifact.output.clone(), known);
                 continue;
             }
-            let network = read_network(artifact)?;
+            let network = read_network("network", artifact)?;
             check_shape(&network, job.data)?;
             let model = Model::load_on(&network, &job.device, &Backend::new(&job.device, self.conv)?)?;
+            let Checkpoint { spec, tensors } = network;
+            drop(tensors);
             let data = job.data.load()?;
             let stop = || job.host.should_stop();
             let found = evaluate_until(&model, &data, &Half::Test, self.batch_size, &job.device, &stop)?;
@@ -105,11 +111,11 @@ impl Stage for Eval {
                 "loss": found.loss,
                 "images": found.images,
                 "confusion": found.confusion,
-                "macs": network.spec.macs().0,
-                "plain_macs": network.spec.plain().macs().0,
-                "parameters": network.spec.parameters(),
-                "channels": network.spec.channels,
-                "plain_channels": network.spec.plain().channels,
+                "macs": spec.macs().0,
+                "plain_macs": spec.plain().macs().0,
+                "parameters": spec.parameters(),
+                "channels": spec.channels,
+                "plain_channels": spec.plain().channels,
             });
             if self.latency {
                 let mut times = json!({ "machine": Machine::here(&job.device) });

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{SAVE, augment, check_optimizer, check_shape};
-use super::training::schedule_warnings;
+use super::training::{TrainOn, images, schedule_warnings};
 use super::warning::{Outlook, Warning};
 use crate::content_hash;
 use crate::data::DataParams;
@@ -243,6 +243,13 @@ impl Stage for GateTrain {
         shape.bytes()
     }
 
+    fn images(&self, _share: f64, data: &DataParams) -> Option<f64> {
+        Some(match self.steps {
+            Some(steps) => steps as f64 * self.batch_size as f64,
+            None => images(self.epochs as f64, TrainOn::Train, data),
+        })
+    }
+
     fn warnings(&self, outlook: &Outlook<'_>) -> Vec<Warning> {
         let epochs = match (self.steps, outlook.images) {
             (None, _) => Some(self.epochs as f64),
@@ -256,7 +263,7 @@ impl Stage for GateTrain {
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
-        let mut network = job.inputs.network("network")?;
+        let mut network = job.inputs.take_network("network")?;
         check_shape(&network, job.data)?;
         let sparsity = Sparsity { balance: self.balance, ratio: self.sparsity, zero: self.zero };
         let objective = match self.mode {
@@ -288,7 +295,7 @@ impl Stage for GateTrain {
             keep: if self.keep == KeepRule::Last { Keep::Last } else { Keep::BestValidation },
             budget: SAVE,
         };
-        let Some(trained) = train(&run, &network, job.host)? else { return Ok(Outcome::Interrupted) };
+        let Some(trained) = train(&run, network, job.host)? else { return Ok(Outcome::Interrupted) };
         let metrics = json!({
             "kept_epoch": trained.best_epoch,
             "kept_because": self.kept_because(&trained.history),

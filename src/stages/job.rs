@@ -51,7 +51,17 @@ impl Inputs {
     /// # Errors
     /// The role is empty, or its content is no network checkpoint.
     pub fn network(&self, role: &'static str) -> Result<Checkpoint, StageError> {
-        read_network(self.one(role)?)
+        read_network(role, self.one(role)?)
+    }
+
+    /// The network in a role, whose bytes are given up: a training needs their room.
+    ///
+    /// # Errors
+    /// The role is empty, or its content is no network checkpoint.
+    pub fn take_network(&mut self, role: &'static str) -> Result<Checkpoint, StageError> {
+        let network = self.network(role)?;
+        self.0.remove(role);
+        Ok(network)
     }
 
     /// The channels to keep in a role.
@@ -78,6 +88,7 @@ impl Inputs {
     ) -> Result<T, StageError> {
         let artifact = self.one(role)?;
         read(&artifact.bytes).map_err(|source| StageError::Channels {
+            role,
             stage: artifact.stage.clone(),
             what,
             source: Box::new(source),
@@ -94,9 +105,12 @@ impl Inputs {
 ///
 /// # Errors
 /// The bytes are no network checkpoint.
-pub fn read_network(artifact: &Artifact) -> Result<Checkpoint, StageError> {
-    Checkpoint::from_safetensors(&artifact.bytes)
-        .map_err(|source| StageError::Network { stage: artifact.stage.clone(), source: Box::new(source) })
+pub fn read_network(role: &'static str, artifact: &Artifact) -> Result<Checkpoint, StageError> {
+    Checkpoint::from_safetensors(&artifact.bytes).map_err(|source| StageError::Network {
+        role,
+        stage: artifact.stage.clone(),
+        source: Box::new(source),
+    })
 }
 
 /// Gives a stage the images, read once for all stages of a run.
@@ -197,6 +211,8 @@ pub enum StageError {
     /// An input that is no network.
     #[error("the output of `{stage}` cannot be read as a network")]
     Network {
+        /// The role that it should fill.
+        role: &'static str,
         /// The stage it came from.
         stage: String,
         /// What is wrong with it.
@@ -205,6 +221,8 @@ pub enum StageError {
     /// An input that is no list of channels or scores.
     #[error("the output of `{stage}` cannot be read as {what}")]
     Channels {
+        /// The role that it should fill.
+        role: &'static str,
         /// The stage it came from.
         stage: String,
         /// What it should be.

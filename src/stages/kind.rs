@@ -155,9 +155,15 @@ pub trait Stage: fmt::Debug + Send + Sync {
     }
 
     /// Bytes of memory that it takes at its peak on the CPU, beside the program and the data set; `network` is the largest
-    /// that it takes or makes. By default a few copies of it.
+    /// that it takes or makes. By default three copies of it: bytes that are read, values, bytes that are written.
     fn memory(&self, network: &NetworkSpec, _data: &DataParams) -> u64 {
-        4 * 4 * network.parameters()
+        3 * 4 * network.parameters()
+    }
+
+    /// How many images it passes through its network over all epochs, which decides how long it takes; `None` where its time
+    /// does not depend on images. `share` is the share of the unpruned network's FLOPs that its network takes.
+    fn images(&self, _share: f64, _data: &DataParams) -> Option<f64> {
+        None
     }
 
     /// Runs the stage. The same job gives the same bytes, on the CPU with any number of threads.

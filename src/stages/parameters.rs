@@ -9,7 +9,7 @@ use crate::train::{Budget, OptimizerParams};
 use super::job::{DataSource, StageError};
 use super::kind::ParameterError;
 
-/// The state of a running stage is saved this often, and after every epoch.
+/// The state of a running stage is saved this often, and after epochs.
 pub const SAVE: Budget = Budget { save_every: Duration::from_secs(60) };
 
 /// Random changes, if any are asked for.

@@ -12,7 +12,7 @@ use super::job::{Job, Outcome, Output, StageError};
 use super::kind::{DataUse, Kind, ParameterError, Parameters, Randomness, Stage, parse, schema};
 use super::parameters::{check_optimizer, check_shape};
 use super::scores::{OUTPUT, mean_scores, network};
-use super::training::{TrainOn, Training, memory, schedule_warnings};
+use super::training::{TrainOn, Training, images, memory, schedule_warnings};
 use super::warning::{Outlook, Warning};
 use crate::content_hash;
 use crate::data::DataParams;
@@ -119,12 +119,16 @@ impl Stage for Slimming {
         memory(network, data, (self.batch_size, &self.optimizer, self.conv, self.train_on))
     }
 
+    fn images(&self, _share: f64, data: &DataParams) -> Option<f64> {
+        Some(images(self.epochs as f64, self.train_on, data))
+    }
+
     fn warnings(&self, _outlook: &Outlook<'_>) -> Vec<Warning> {
         schedule_warnings(&self.schedule, self.epochs as f64)
     }
 
     fn run(&self, job: &mut Job<'_>) -> Result<Outcome, StageError> {
-        let mut network = job.inputs.network("network")?;
+        let mut network = job.inputs.take_network("network")?;
         check_shape(&network, job.data)?;
         // Gates of an earlier stage would otherwise be penalised in place of the scales.
         fold_gates(&mut network);
@@ -140,7 +144,7 @@ impl Stage for Slimming {
             conv: self.conv,
             keep: Keep::Last,
         };
-        let Some(trained) = training.run(job, &network)? else { return Ok(Outcome::Interrupted) };
+        let Some(trained) = training.run(job, network)? else { return Ok(Outcome::Interrupted) };
         let scores = Scores::new(trained.last.spec.clone(), importance(&trained.last))?;
         let metrics = json!({
             "channels": scores.spec().channels,
@@ -149,7 +153,7 @@ impl Stage for Slimming {
         });
         let artifacts = BTreeMap::from([
             (OUTPUT.name, scores.to_safetensors()?),
-            ("network", trained.last.to_safetensors()?),
+            ("network", trained.last.into_safetensors()?),
         ]);
         Ok(Outcome::Done(Output { artifacts, metrics, ..Output::default() }))
     }

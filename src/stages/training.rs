@@ -75,6 +75,12 @@ pub fn memory(
     TrainingShape { network, batch, trainable: Trainable::All, optimizer, conv, validates }.bytes()
 }
 
+/// The images that a training of `epochs` passes through its network.
+pub fn images(epochs: f64, train_on: TrainOn, data: &DataParams) -> f64 {
+    let held_out = if train_on == TrainOn::Train { data.validation } else { 0.0 };
+    epochs * data.images()[0] as f64 * (1.0 - held_out)
+}
+
 /// What a schedule asks for and probably does not mean in a training of `epochs` epochs, the last of which may be cut short.
 pub fn schedule_warnings(schedule: &ScheduleParams, epochs: f64) -> Vec<Warning> {
     let mut found = Vec::new();
@@ -104,7 +110,7 @@ impl Training<'_> {
     ///
     /// # Errors
     /// Images that cannot be read; those of the trainer.
-    pub fn run(&self, job: &mut Job<'_>, network: &Checkpoint) -> Result<Option<Trained>, StageError> {
+    pub fn run(&self, job: &mut Job<'_>, network: Checkpoint) -> Result<Option<Trained>, StageError> {
         let data = job.data.load()?;
         let split = data.split();
         let (train_on, validation) = match self.train_on {

@@ -22,7 +22,8 @@ use serde_json::json;
 
 use super::faults::{Operation, with_probe};
 use super::{
-    History, Lookup, ObjectHash, OutputEntry, Partial, Provenance, Record, Repair, Store, StoreError,
+    Durability, History, Lookup, ObjectHash, OutputEntry, Partial, Provenance, Record, Repair, Store,
+    StoreError,
 };
 use crate::fingerprint::Fingerprint;
 
@@ -47,8 +48,8 @@ fn record() -> Record {
 
 /// The life of a stage: two states, two objects, the record.
 fn work(store: &Store, reported: &dyn Fn(Done)) -> Result<(), StoreError> {
-    store.prepare()?;
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
+    let _ = store.prepare()?;
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1, of: None };
     for state in STATES {
         store.save_partial(&WORK, &history, state)?;
         reported(Done::State);
@@ -58,15 +59,27 @@ fn work(store: &Store, reported: &dyn Fn(Done)) -> Result<(), StoreError> {
     }
     store.commit(&record())?;
     reported(Done::Record);
-    store.remove_partial(&WORK)
+    store.remove_partial(&WORK)?;
+    store.remember(PIPELINE, "", "retrain", &reading::last())?;
+    store.note_run(PIPELINE, "p", [WORK])?;
+    store.keep_run(RUN, &reading::run())?;
+    reported(Done::Noted);
+    Ok(())
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Done {
     Nothing,
     State,
     Record,
+    /// The run has ended: what its stages were, what it used and what it came to is noted.
+    Noted,
 }
+
+/// The identity of a pipeline file.
+const PIPELINE: &str = "0123456789ab";
+/// The id of a run.
+const RUN: &str = "20260102-030405-4711";
 
 /// What must hold of any cache after anything: a record stands for whole objects, and what was reported is there.
 fn check(root: &Path, done: Done, what: &str) {
@@ -80,13 +93,21 @@ fn check(root: &Path, done: Done, what: &str) {
                 assert_eq!(stored, content, "{what}");
             }
         }
-        Lookup::Absent => assert_ne!(done, Done::Record, "{what}: the record is gone"),
+        Lookup::Absent => assert!(done < Done::Record, "{what}: the record is gone"),
         broken => panic!("{what}: {broken:?}"),
     }
     match store.load_partial(&WORK).unwrap() {
         Partial::Whole { state, .. } => assert!(STATES.contains(&state.as_slice()), "{what}"),
         Partial::Absent => assert_ne!(done, Done::State, "{what}: the state is gone"),
         Partial::Damaged => panic!("{what}: half a state"),
+    }
+    // What is damaged here would keep a collection from its work, and what is gone would let it take the result.
+    let inventory = store.inventory().unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(inventory.unreadable, [], "{what}");
+    if done == Done::Noted {
+        assert_eq!(inventory.last.iter().map(|last| last.work).collect::<Vec<_>>(), [WORK], "{what}");
+        assert_eq!(inventory.runs[0].1.work, [WORK], "{what}");
+        assert_eq!(store.runs().unwrap(), [(RUN.to_owned(), reading::run())], "{what}");
     }
 }
 
@@ -283,10 +304,11 @@ fn verify(root: &Path, what: &str) {
     let checked = store.verify(Repair::MoveAside).unwrap_or_else(|error| panic!("{what}: {error:?}"));
     for finding in checked.findings {
         let room = finding.path.iter().next().unwrap().to_string_lossy();
-        let may_be_lost = ["last", "runs", "manifests", "logs", "data-hashes.json"].contains(&&*room);
+        let may_be_lost = ["logs", "data-hashes.json"].contains(&&*room);
         assert!(may_be_lost, "{what}: {finding:?}");
     }
-    assert_eq!(store.verify(Repair::No).unwrap().findings, [], "{what}");
+    let checked = store.verify(Repair::No).unwrap();
+    assert!(checked.is_whole(), "{what}: {checked:?}");
 }
 
 /// Runs `work` on a cache that is not there yet, and writes its changes down.
@@ -316,7 +338,7 @@ fn a_power_cut_at_any_moment_leaves_whole_results_and_none_that_was_reported_is_
         );
     });
     assert!(journal.len() > 20, "{journal:?}");
-    assert_eq!(reported.len(), 3);
+    assert_eq!(reported.len(), 4);
     cut_power_everywhere(base.path(), &journal, &reported, 0, &check);
 }
 
@@ -381,13 +403,16 @@ fn the_model_notices_every_flush_that_is_left_out() {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(cut)).is_err()
     };
     assert!(!is_noticed(&|_, _| false));
-    let files = journal.iter().enumerate().filter(|(_, made)| matches!(made, Made::FileSync(..)));
+    // Of the marker a part will do, and the next runner completes it.
+    let is_flush =
+        |made: &Made| matches!(made, Made::FileSync(path, _) if !path.ends_with(super::site::MARKER));
+    let files = journal.iter().enumerate().filter(|(_, made)| is_flush(made));
     let files: Vec<usize> = files.map(|(at, _)| at).collect();
-    assert_eq!(files.len(), STATES.len() + OBJECTS.len() + 1);
+    assert_eq!(files.len(), STATES.len() + OBJECTS.len() + 1 + 3);
     for file in files {
         assert!(is_noticed(&|at, _| at == file), "{:?}", journal[file]);
     }
-    for room in ["objects", "records", "partial"] {
+    for room in ["objects", "records", "partial", "last", "runs", "manifests"] {
         let of_room = |made: &Made| matches!(made, Made::FolderSync(path) if path.iter().any(|p| p == room));
         assert!(is_noticed(&|_, made| of_room(made)), "{room}");
     }
@@ -448,7 +473,7 @@ fn any_operation_may_fail_and_the_cache_stays_valid_and_goes_on() {
                 );
             }
             work(&store, &|_| {}).unwrap();
-            check(&root, Done::Record, "and goes on");
+            check(&root, Done::Noted, "and goes on");
             assert_eq!(store.verify(Repair::No).unwrap().findings, [], "operation {failing}");
         }
     }
@@ -467,5 +492,24 @@ fn where_there_are_no_locks_work_goes_on_without() {
         assert!(!lock.is_exclusive());
         work(&store, &|_| {}).unwrap();
     });
-    check(base.path(), Done::Record, "without locks");
+    check(base.path(), Done::Noted, "without locks");
+}
+
+#[test]
+fn a_file_system_that_cannot_flush_folders_is_told_and_used() {
+    // EINVAL, ENOSYS, EOPNOTSUPP.
+    for code in [22, 38, 95] {
+        let base = folder();
+        let store = Store::open(&base.path().join("new/cache")).unwrap();
+        let unsupported = move |operation: Operation<'_>| match operation {
+            Operation::SyncFolder(_) => Err(io::Error::from_raw_os_error(code)),
+            _ => Ok(()),
+        };
+        with_probe(unsupported, || {
+            assert_eq!(store.prepare().unwrap(), Durability::Unflushed);
+            work(&store, &|_| {}).unwrap();
+        });
+        assert!(Durability::Unflushed.warning().unwrap().contains("cannot flush folders"));
+        check(&base.path().join("new/cache"), Done::Noted, "without flushed folders");
+    }
 }

@@ -6,13 +6,19 @@
 //! own entry in the folder above it, up to the root of the cache.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fmt;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::faults::{Operation, before};
 use super::lock::open_lock;
+use super::rooms::TEMPORARY;
+use super::site::is_temporary;
 
 /// How a file is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,14 +27,35 @@ pub enum Care {
     Forever,
     /// It outlives a power cut, and may be replaced.
     Lasting,
-    /// It is whole or not there; a power cut may take it. For what only explains or saves time.
+    /// It is whole or not there; a power cut may take it. For what only saves time.
     Hint,
 }
+
+/// After a moment of waiting for `locks/writing`, asks whether to wait on. The path is the lock's.
+#[derive(Clone)]
+pub struct Patience(Arc<dyn Fn(&Path) -> ControlFlow<()> + Send + Sync>);
+
+impl Patience {
+    /// `ask` is called again and again while the wait lasts, and may say something or end it.
+    pub fn new(ask: impl Fn(&Path) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+}
+
+impl fmt::Debug for Patience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Patience")
+    }
+}
+
+/// A wait for less than this is not worth a word.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// The folder of a cache, as the place where files are made.
 #[derive(Debug, Clone)]
 pub struct Disk {
     root: PathBuf,
+    patience: Option<Patience>,
     /// Folders whose entry in the folder above was flushed by this process.
     settled: Arc<Mutex<HashSet<PathBuf>>>,
 }
@@ -36,7 +63,12 @@ pub struct Disk {
 impl Disk {
     /// The folder `root`, which need not be there yet.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), settled: Arc::default() }
+        Self { root: root.to_owned(), patience: None, settled: Arc::default() }
+    }
+
+    /// Lets `patience` decide how long writers wait for `locks/writing`.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.patience = Some(patience);
     }
 
     /// The folder.
@@ -59,6 +91,7 @@ impl Disk {
         self.make_folder(&tmp)?;
         let writing = self.writing()?;
         let mut builder = tempfile::Builder::new();
+        builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1).rand_bytes(TEMPORARY.2);
         #[cfg(unix)]
         {
             // Like any other new file: 0666 less the umask, so that a group can share a cache.
@@ -83,11 +116,13 @@ impl Disk {
     /// A folder that is there already may have been made by another process, which has not flushed it yet. So the
     /// first use of each by this process flushes its entry in any case.
     pub fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        let settled = || self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        if folder.is_dir() && settled().contains(folder) {
+        if folder.is_dir() && self.is_settled(folder) {
             return Ok(());
         }
         let above = parent(folder);
+        if folder != self.root && folder.starts_with(&self.root) {
+            self.claim()?;
+        }
         if above != folder {
             self.make_folder(above)?;
         }
@@ -104,8 +139,18 @@ impl Disk {
             Err(_) if !is_new && !above.starts_with(&self.root) => {}
             synced => synced?,
         }
-        settled().insert(folder.to_owned());
+        self.settle_entry(folder);
         Ok(())
+    }
+
+    /// Whether this process has flushed the entry of `path` in its folder.
+    pub(super) fn is_settled(&self, path: &Path) -> bool {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    /// Notes that the entry of `path` in its folder was flushed.
+    pub(super) fn settle_entry(&self, path: &Path) {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
     }
 
     /// Renames a file into another folder of the cache.
@@ -117,8 +162,8 @@ impl Disk {
         sync_folder(parent(from))
     }
 
-    /// Removes what writers that died have left in `tmp`, and says how many files that were. While any runner is
-    /// writing, nothing is removed.
+    /// Removes what writers that died have left in `tmp`, and says how many files that were: files with the names that
+    /// [`Self::draft`] gives, and no others. While any runner is writing, nothing is removed.
     pub fn sweep(&self) -> io::Result<usize> {
         let tmp = self.root.join("tmp");
         if !tmp.is_dir() {
@@ -130,8 +175,10 @@ impl Disk {
         }
         let mut removed = 0;
         for entry in list(&tmp)? {
-            let path = entry?.path();
-            if path.symlink_metadata()?.is_file() {
+            let entry = entry?;
+            let path = entry.path();
+            let is_ours = entry.file_name().to_str().is_some_and(is_temporary);
+            if is_ours && path.symlink_metadata()?.is_file() {
                 before(Operation::Remove(&path))?;
                 fs::remove_file(&path)?;
                 removed += 1;
@@ -142,12 +189,33 @@ impl Disk {
 
     /// Held, shared with other writers, while a temporary file is in use: [`Self::sweep`] takes it alone, so it never
     /// sees the file of a living writer, and needs no clock to tell an old one. `None` where there are no locks.
+    ///
+    /// A sweep holds it for a moment. Anyone who may read the cache can hold it for longer, so the wait is told and can be
+    /// ended: see [`Patience`].
     fn writing(&self) -> io::Result<Option<File>> {
         let lock = self.open_writing_lock()?;
-        match before(Operation::Lock(&self.root)).and_then(|()| lock.lock_shared()) {
-            Ok(()) => Ok(Some(lock)),
-            Err(error) if super::lock::is_unsupported(&error) => Ok(None),
-            Err(error) => Err(error),
+        let since = Instant::now();
+        loop {
+            let tried = before(Operation::Lock(&self.root))
+                .map_err(TryLockError::Error)
+                .and_then(|()| lock.try_lock_shared());
+            match tried {
+                Ok(()) => return Ok(Some(lock)),
+                Err(TryLockError::Error(error)) if super::lock::is_unsupported(&error) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) => {
+                    let path = self.root.join("locks").join("writing");
+                    let goes_on = match &self.patience {
+                        Some(Patience(ask)) if since.elapsed() >= MOMENT => ask(&path),
+                        _ => ControlFlow::Continue(()),
+                    };
+                    if goes_on.is_break() {
+                        let words = format!("stopped while another process holds {}", path.display());
+                        return Err(io::Error::new(io::ErrorKind::Interrupted, words));
+                    }
+                    std::thread::sleep(super::lock::RETRY);
+                }
+            }
         }
     }
 
@@ -172,6 +240,26 @@ impl Draft<'_> {
         self.file.write_all(part)
     }
 
+    /// Gives it a name that nothing has yet, so that it outlives a power cut.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where something has the name.
+    pub fn keep_new(self, path: &Path) -> io::Result<()> {
+        let Self { disk, file, _writing } = self;
+        disk.make_folder(parent(path))?;
+        before(Operation::SyncFile(file.path()))?;
+        file.as_file().sync_all()?;
+        before(Operation::Rename(file.path(), path))?;
+        if let Err(error) = file.persist_noclobber(path) {
+            // Some file systems have no rename that replaces nothing.
+            if !is_unsupported(&error.error) || path.symlink_metadata().is_ok() {
+                return Err(error.error);
+            }
+            error.file.persist(path)?;
+        }
+        sync_folder(parent(path))
+    }
+
     /// Gives it its name, in place of what has it.
     pub fn keep(self, path: &Path, care: Care) -> io::Result<()> {
         let Self { disk, file, _writing } = self;
@@ -190,22 +278,58 @@ impl Draft<'_> {
     }
 }
 
-/// Reads a file; `None` if there is none. One that the disk does not give at once is asked for again.
+/// The largest JSON file of a cache: a record of thousands of epochs takes a few megabytes.
+pub const JSON: u64 = 64 << 20;
+/// How often a read that failed is tried in all, and the pause before the next try.
+const TRIES: usize = 3;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Reads a JSON file of the cache; `None` if there is none.
+///
+/// # Errors
+/// It cannot be read. It is larger than [`JSON`], or no file at all: see [`is_wrong`].
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    read_up_to(path, JSON)
+}
+
+/// Reads a file of at most `limit` bytes; `None` if there is none. A read that fails is tried again, since many failures
+/// pass.
+pub fn read_up_to(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let once = || {
+        let file = open(path)?;
+        // The size first: a file with holes may claim any.
+        if file.metadata()?.len() > limit {
+            return Err(too_large());
+        }
         let mut content = Vec::new();
-        open(path)?.read_to_end(&mut content)?;
-        Ok(content)
+        file.take(limit.saturating_add(1)).read_to_end(&mut content)?;
+        if content.len() as u64 > limit { Err(too_large()) } else { Ok(content) }
     };
-    let content: io::Result<Vec<u8>> = match once() {
-        Err(error) if is_lost(&error) => once(),
-        content => content,
-    };
-    match content {
+    match patiently(once) {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Does something that reads again where it fails in a way that may pass.
+pub fn patiently<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut tries = 1;
+    loop {
+        match work() {
+            Err(error) if tries < TRIES && may_pass(&error) => std::thread::sleep(PAUSE),
+            done => return done,
+        }
+        tries += 1;
+    }
+}
+
+fn may_pass(error: &io::Error) -> bool {
+    !is_wrong(error) && !super::error::forbidden(error) && error.kind() != io::ErrorKind::NotFound
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is larger than any such file")
 }
 
 /// Opens a file to read it. Whatever else has its name is refused: reading a pipe would never end, and a link leads to what
@@ -230,15 +354,20 @@ pub fn list(folder: &Path) -> io::Result<fs::ReadDir> {
     fs::read_dir(folder)
 }
 
-/// Whether the content of a file is gone for good: the disk does not give it back, or something else has its name. What is not
-/// ours to read and what the system is short of are other matters.
+/// Whether what is there is certainly not what runner wrote: no file at all, or one larger than any. Only the store
+/// itself makes errors of this kind; the system's errors say that something could not be read, not that it is wrong.
+pub fn is_wrong(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+}
+
+/// Whether the disk says that it does not give the content of a file back. It may do so later (a network file system
+/// gives EIO while its server is away), so this is no reason to move or remove the file.
 pub fn is_lost(error: &io::Error) -> bool {
     /// EIO, which every Unix knows, and Linux's ENODATA (a broken sector), EBADMSG and EILSEQ (a wrong checksum) and EUCLEAN
     /// (a damaged file system).
     const BROKEN: [i32; 5] = [5, 61, 74, 84, 117];
     let known = if cfg!(target_os = "linux") { 5 } else { usize::from(cfg!(unix)) };
-    let is_broken = |code| BROKEN[..known].contains(&code);
-    error.kind() == io::ErrorKind::InvalidData || error.raw_os_error().is_some_and(is_broken)
+    error.raw_os_error().is_some_and(|code| BROKEN[..known].contains(&code))
 }
 
 /// Removes a file, if it is there.
@@ -250,7 +379,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn parent(path: &Path) -> &Path {
+pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
@@ -272,10 +401,34 @@ fn forbid_writing(_file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Flushes a folder's entries to the disk.
+/// Set once a file system has said that it cannot flush folders.
+static UNFLUSHED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a file system of this process cannot flush folders, so that a power cut may take what was reported.
+pub fn cannot_flush() -> bool {
+    UNFLUSHED.load(Ordering::Relaxed)
+}
+
+/// Flushes a folder's entries to the disk. Some network and user-space file systems cannot, which is no failure: see
+/// [`cannot_flush`].
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    before(Operation::SyncFolder(folder))?;
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    Ok(())
+    let flush = || {
+        before(Operation::SyncFolder(folder))?;
+        #[cfg(unix)]
+        File::open(folder)?.sync_all()?;
+        Ok(())
+    };
+    match flush() {
+        Err(error) if is_unsupported(&error) => {
+            UNFLUSHED.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        flushed => flushed,
+    }
+}
+
+/// Whether a file system says that it does not know an operation: EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+        || cfg!(target_os = "linux") && matches!(error.raw_os_error(), Some(22 | 38 | 95))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use miette::Diagnostic;
 
-use super::durable::is_lost;
+use super::durable::{is_lost, is_wrong};
 use super::{FORMAT, ObjectHash};
 use crate::fingerprint::Fingerprint;
 
@@ -14,11 +14,7 @@ use crate::fingerprint::Fingerprint;
 pub enum StoreError {
     /// A file operation failed.
     #[error("cannot {action} {path}")]
-    #[diagnostic(help("{}", if is_lost(source) {
-        "the disk does not give it back, or it is no file: `runner cache verify --repair` moves it aside"
-    } else {
-        "see that the cache folder is writable and that its disk has room; `--cache DIR` takes another folder"
-    }))]
+    #[diagnostic(help("{}", help(source)))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -33,6 +29,47 @@ pub enum StoreError {
     NotAFolder {
         /// Where it is.
         path: String,
+    },
+    /// A link that leads nowhere where the cache should be.
+    #[error("the cache {path} is a link to a folder that does not exist")]
+    #[diagnostic(help("make that folder (or mount its disk), or take another with `--cache DIR`"))]
+    DanglingLink {
+        /// Where it is.
+        path: String,
+    },
+    /// A folder with files of somebody else where the cache should be.
+    #[error("{path} is not a cache of runner: {why}")]
+    #[diagnostic(help(
+        "nothing was changed there; name a new or empty folder with `--cache DIR`. If an older runner made this one, move what \
+         is not its own elsewhere first"
+    ))]
+    NotACache {
+        /// Where it is.
+        path: String,
+        /// What says so.
+        why: String,
+    },
+    /// No cache where one should be.
+    #[error("there is no cache at {path}{}", if *is_there { ": the folder is empty" } else { "" })]
+    #[diagnostic(help(
+        "`runner run` makes one beside its pipeline's project; `--cache DIR` or RUNNER_CACHE names another"
+    ))]
+    NoCache {
+        /// Where it should be.
+        path: String,
+        /// Whether an empty folder is there.
+        is_there: bool,
+    },
+    /// A layout that this version does not know.
+    #[error(
+        "the cache {path} has a layout that this version of runner does not know: its marker says `{head}`"
+    )]
+    #[diagnostic(help("use the runner that made it, or take another folder with `--cache DIR`"))]
+    Layout {
+        /// Where it is.
+        path: String,
+        /// The first line of its marker.
+        head: String,
     },
     /// A cache that can be read, and not written.
     #[error("the cache {path} cannot be written, and there is something to run")]
@@ -55,15 +92,15 @@ pub enum StoreError {
         moved_to: String,
     },
     /// An object that the disk does not give back.
-    #[error("object {hash} cannot be read back from the disk; it was moved to {moved_to}")]
+    #[error("object {hash} cannot be read back from the disk")]
     #[diagnostic(help(
-        "run the pipeline again: the stage that made it will run anew; and look after the disk"
+        "{path} stays as it is; a run makes it again, and the new file takes its place; look after the disk"
     ))]
     Lost {
         /// Its name.
         hash: ObjectHash,
-        /// Where it is now.
-        moved_to: String,
+        /// Where it is.
+        path: String,
         /// What the system said.
         source: io::Error,
     },
@@ -83,8 +120,19 @@ pub enum StoreError {
     },
     /// A file that says what to keep and is not what was written.
     #[error("cannot tell what to keep: {path} is damaged")]
-    #[diagnostic(help("`runner cache verify --repair` says what is damaged and moves it aside"))]
+    #[diagnostic(help(
+        "nothing was removed; `runner cache verify --repair` writes a pin anew, and moves aside what says less"
+    ))]
     Unsure {
+        /// Where it is.
+        path: String,
+    },
+    /// A file that said what to keep, and lies in quarantine.
+    #[error("cannot tell what to keep: {path} said so, and was moved aside as damaged")]
+    #[diagnostic(help(
+        "nothing was removed; run its pipeline again (or pin its result again), then remove that file"
+    ))]
+    Aside {
         /// Where it is.
         path: String,
     },
@@ -128,4 +176,31 @@ impl StoreError {
 
 pub(super) fn forbidden(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// The way out of a file operation that failed.
+fn help(error: &io::Error) -> &'static str {
+    if is_wrong(error) {
+        "it is not what runner wrote: `runner cache verify --repair` moves it aside"
+    } else if is_lost(error) {
+        "the disk does not give it back. It stays as it is: look after the disk, or the server of the file system. A file that is \
+         gone for good can be removed by hand, and is made again"
+    } else if is_passing(error) {
+        "that may pass: try again; nothing was changed"
+    } else {
+        "see that the cache folder is writable and that its disk has room; `--cache DIR` takes another folder"
+    }
+}
+
+/// Whether an error tells of the moment and not of the file: too many open files, no memory, a server that is away.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        Interrupted, NotConnected, OutOfMemory, StaleNetworkFileHandle, TimedOut, WouldBlock,
+    };
+    /// ENFILE and EMFILE.
+    const FILES: [i32; 2] = [23, 24];
+    matches!(
+        error.kind(),
+        Interrupted | NotConnected | OutOfMemory | StaleNetworkFileHandle | TimedOut | WouldBlock
+    ) || cfg!(unix) && error.raw_os_error().is_some_and(|code| FILES.contains(&code))
 }

@@ -55,6 +55,26 @@ pub struct Last {
     pub held: Held,
 }
 
+/// A file in quarantine that said what to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it was.
+    pub what: Told,
+}
+
+/// What says what to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// A pin.
+    Pin,
+    /// What a named stage last was.
+    Last,
+    /// What a run used.
+    Run,
+}
+
 /// All that a cache holds.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
@@ -76,6 +96,8 @@ pub struct Inventory {
     pub rooms: BTreeMap<String, Room>,
     /// Files with a seal that is broken, and of formats that this version does not know.
     pub unreadable: Vec<(PathBuf, Option<u32>)>,
+    /// Files that said what to keep and lie in quarantine.
+    pub aside: Vec<Aside>,
 }
 
 impl Store {
@@ -119,9 +141,17 @@ impl Store {
                 | Place::Temporary
                 | Place::Manifest
                 | Place::Memo
-                | Place::Quarantined
                 | Place::Note
                 | Place::Foreign => {}
+                // What it stands for said what to keep, and nobody knows what that was.
+                Place::Impostor => {
+                    if matches!(found.room.as_str(), "pins" | "last" | "runs") {
+                        all.unreadable.push((found.path.clone(), None));
+                    }
+                }
+                Place::Quarantined => {
+                    all.aside.extend(told(&found).map(|what| Aside { path: found.path.clone(), what }));
+                }
             }
         }
         all.runs.sort_by_key(|(_, note)| std::cmp::Reverse(note.finished));
@@ -136,6 +166,29 @@ impl Store {
     }
 }
 
+/// What a file in quarantine said of what to keep. It lies there in a folder named after its own; older runners put all
+/// files side by side, where only a pin is so small and has the name of its work.
+fn told(found: &Found) -> Option<Told> {
+    /// No record is so small, and no pin so large.
+    const PIN: u64 = 400;
+    if !found.is_file {
+        return None;
+    }
+    let mut above = found.path.iter().rev().skip(1).filter_map(|name| name.to_str());
+    match above.next() {
+        Some("pins") => Some(Told::Pin),
+        Some("last") => Some(Told::Last),
+        Some("runs") => Some(Told::Run),
+        Some("quarantine") => {
+            let name = found.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let is_work =
+                name.split_once(".json").is_some_and(|(name, _)| name.parse::<Fingerprint>().is_ok());
+            (is_work && found.bytes <= PIN).then_some(Told::Pin)
+        }
+        _ => None,
+    }
+}
+
 impl Inventory {
     /// Reads a sealed file; one that came and went is none.
     fn read<T: DeserializeOwned>(
@@ -143,7 +196,10 @@ impl Inventory {
         found: &Found,
         is_it: impl Fn(&T) -> bool,
     ) -> Result<Option<T>, StoreError> {
-        let content = durable::read(&found.path).map_err(StoreError::io("read", &found.path))?;
+        let content = match durable::read(&found.path) {
+            Err(error) if durable::is_wrong(&error) => Some(Vec::new()),
+            content => content.map_err(StoreError::io("read", &found.path))?,
+        };
         let Some(content) = content else { return Ok(None) };
         let format = match sealed::open::<T>(&content) {
             Ok(value) if is_it(&value) => return Ok(Some(value)),

@@ -104,12 +104,14 @@ impl Store {
     /// The folder cannot be read.
     pub fn lock_names(&self) -> Result<Vec<String>, StoreError> {
         let folder = self.locks();
+        let failed = StoreError::io("read the folder", &folder);
         match folder.read_dir() {
             Ok(files) => {
-                Ok(files.flatten().map(|file| file.file_name().to_string_lossy().into_owned()).collect())
+                let names = files.map(|file| Ok(file?.file_name().to_string_lossy().into_owned()));
+                names.collect::<io::Result<_>>().map_err(failed)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(StoreError::io("read the folder", &folder)(error)),
+            Err(error) => Err(failed(error)),
         }
     }
 
@@ -203,9 +205,10 @@ fn introduce(mut file: &File) {
 }
 
 /// What a lock's file says; a line without its end is still being written.
-fn held(mut file: &File) -> HeldLock {
-    let mut text = String::new();
-    let _ = file.read_to_string(&mut text);
+fn held(file: &File) -> HeldLock {
+    let mut text = Vec::new();
+    let _ = file.take(NOTE + LENGTH as u64 + 1).read_to_end(&mut text);
+    let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).collect();
     let holder = Holder(lines.first().map(|line| (*line).to_owned()).unwrap_or_default());
     let note = lines.get(1).map(|line| line.trim_matches(['\0', ' ']).to_owned());

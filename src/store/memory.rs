@@ -1,8 +1,9 @@
-//! What explains and saves time, and may be lost: what a named stage last was, hashes of data files, logs.
+//! What a named stage last was, hashes of data files, and logs.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,10 +11,13 @@ use serde::de::DeserializeOwned;
 use super::durable::{self, Care};
 use super::faults::{Operation, before};
 use super::formats::LastRun;
-use super::lock::open_lock;
+use super::lock::{RETRY, open_lock};
 use super::sealed;
 use super::{Store, StoreError};
 use crate::fingerprint::{ContentHash, Encoder, Fingerprint};
+
+/// The largest log that is read as a whole: of a stage with a hundred thousand epochs.
+const LOG: u64 = 256 << 20;
 
 impl Store {
     /// Remembers what a named stage was, where it differs from what is remembered.
@@ -30,7 +34,7 @@ impl Store {
         if self.recall(pipeline, point, stage)?.is_some_and(|before| before == *last) {
             return Ok(());
         }
-        self.write_sealed(&self.last_path(pipeline, point, stage), last, Care::Hint)
+        self.write_sealed(&self.last_path(pipeline, point, stage), last, Care::Lasting)
     }
 
     /// What a named stage last was. It only explains, so one that cannot be understood is as good as none.
@@ -40,7 +44,7 @@ impl Store {
     pub fn recall(&self, pipeline: &str, point: &str, stage: &str) -> Result<Option<LastRun>, StoreError> {
         let path = self.last_path(pipeline, point, stage);
         let content = match durable::read(&path) {
-            Err(error) if durable::is_lost(&error) => None,
+            Err(error) if durable::is_lost(&error) || durable::is_wrong(&error) => None,
             content => content.map_err(StoreError::io("read", &path))?,
         };
         Ok(content.and_then(|content| sealed::open(&content).ok()))
@@ -51,7 +55,7 @@ impl Store {
         Memo { store: self.clone(), name: "data-hashes" }
     }
 
-    /// Adds a line to the log of a piece of work.
+    /// Adds a line to the log of a piece of work. Where the last one was cut, by a full disk or a kill, it is ended first.
     ///
     /// # Errors
     /// It cannot be written.
@@ -64,8 +68,14 @@ impl Store {
                 found => found?,
             }
             before(Operation::WriteFile(&path))?;
-            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-            file.write_all(format!("{line}\n").as_bytes())
+            let mut file = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+            let mut last = [b'\n'];
+            if file.metadata()?.len() > 0 {
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(&mut last)?;
+            }
+            let end = if last == [b'\n'] { "" } else { "\n" };
+            file.write_all(format!("{end}{line}\n").as_bytes())
         };
         append().map_err(StoreError::io("write", &path))
     }
@@ -76,7 +86,8 @@ impl Store {
     /// It cannot be read.
     pub fn read_log(&self, fingerprint: &Fingerprint) -> Result<String, StoreError> {
         let path = self.log_path(fingerprint);
-        let content = durable::read(&path).map_err(StoreError::io("read", &path))?.unwrap_or_default();
+        let content =
+            durable::read_up_to(&path, LOG).map_err(StoreError::io("read", &path))?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&content).into_owned())
     }
 
@@ -93,7 +104,7 @@ impl Store {
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.log_path(fingerprint);
         let read = || {
-            let mut file = match std::fs::File::open(&path) {
+            let mut file = match durable::open(&path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     return Ok((offset == 0).then(Vec::new));
@@ -138,6 +149,9 @@ impl Store {
     }
 }
 
+/// How long an update waits for others that change the same file.
+const LONGEST: Duration = Duration::from_secs(5);
+
 /// A file of values that save time. One that cannot be read costs time, nothing else.
 #[derive(Debug, Clone)]
 pub struct Memo {
@@ -165,8 +179,14 @@ impl Memo {
         let locks = disk.root().join("locks");
         disk.make_folder(&locks).map_err(StoreError::io("make the folder", &locks))?;
         let lock = open_lock(&locks.join(self.name)).map_err(StoreError::io("open the lock of", &path))?;
-        // Without locks an update may be lost, which costs time.
-        let _ = before(Operation::Lock(&path)).and_then(|()| lock.lock());
+        // Without locks an update may be lost, which costs time; so does one that waits for a process that hangs.
+        let since = Instant::now();
+        while before(Operation::Lock(&path)).is_ok()
+            && matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
+            && since.elapsed() < LONGEST
+        {
+            std::thread::sleep(RETRY);
+        }
         let mut held = self.read();
         change(&mut held);
         self.store.write_sealed(&path, &held, Care::Hint)

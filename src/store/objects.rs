@@ -1,12 +1,15 @@
 //! Objects: contents named by their hash.
 
 use std::fmt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::durable::{self, Care, Draft};
+use super::verify::hash_file;
 use super::{Store, StoreError};
 use crate::fingerprint::{ContentHash, Encoder, Fingerprint, NotAFingerprint};
 
@@ -63,9 +66,11 @@ impl Store {
     pub fn put(&self, content: &[u8]) -> Result<ObjectHash, StoreError> {
         let hash = ObjectHash::of(content);
         let path = self.object_path(&hash);
-        if self.has(&hash, content.len() as u64) {
+        if self.has(&hash, content.len() as u64).unwrap_or(false) {
             // What cannot be read is as good as damaged: it is written anew.
-            if durable::read(&path).is_ok_and(|there| there.is_some_and(|there| there == content)) {
+            if durable::read_up_to(&path, u64::MAX)
+                .is_ok_and(|there| there.is_some_and(|there| there == content))
+            {
                 // Another runner may have put it there a moment ago, and not have flushed it yet.
                 self.disk.settle(&path).map_err(StoreError::io("flush", &path))?;
                 return Ok(hash);
@@ -85,41 +90,72 @@ impl Store {
         self.disk.draft().map_err(StoreError::io("write", path))
     }
 
-    /// Reads an object and checks it against its name. One that is damaged, or that the disk does not give back, is
-    /// moved aside.
+    /// Reads an object and checks it against its name. One that is damaged is moved aside. One that cannot be read stays.
     ///
     /// # Errors
-    /// It is missing, damaged or lost, or may not be read.
+    /// It is missing, damaged or lost, or cannot be read.
     pub fn get(&self, hash: &ObjectHash) -> Result<Vec<u8>, StoreError> {
         let path = self.object_path(hash);
         // A link may lead out of the cache, to what anyone may change: it is no object.
-        if !path.symlink_metadata().is_ok_and(|found| found.is_file()) {
-            return Err(StoreError::Missing { hash: *hash });
+        match self.object_found(hash)? {
+            Some(found) if found.is_file() => {}
+            _ => return Err(StoreError::Missing { hash: *hash }),
         }
-        let lost = match durable::read(&path) {
+        match read_object(&path, hash) {
             Ok(None) => return Err(StoreError::Missing { hash: *hash }),
-            Ok(Some(content)) if ObjectHash::of(&content) == *hash => return Ok(content),
-            Ok(Some(_)) => None,
-            Err(error) if durable::is_lost(&error) => Some(error),
+            Ok(Some(Content::Whole(content))) => return Ok(content),
+            Ok(Some(Content::Other)) => {}
+            Err(source) if durable::is_lost(&source) => {
+                return Err(StoreError::Lost { hash: *hash, path: path.display().to_string(), source });
+            }
             Err(error) => return Err(StoreError::io("read", &path)(error)),
-        };
+        }
         let aside = self.set_aside(&path)?;
         // Another runner may have put a whole one in its place since we read it: then that is what we moved.
-        if let Ok(Some(moved)) = durable::read(&aside) {
-            if ObjectHash::of(&moved) == *hash {
-                self.disk.rename(&aside, &path).map_err(StoreError::io("move back", &path))?;
-                return Ok(moved);
-            }
+        if let Ok(Some(Content::Whole(moved))) = read_object(&aside, hash) {
+            self.disk.rename(&aside, &path).map_err(StoreError::io("move back", &path))?;
+            return Ok(moved);
         }
-        let (hash, moved_to) = (*hash, aside.display().to_string());
-        Err(match lost {
-            Some(source) => StoreError::Lost { hash, moved_to, source },
-            None => StoreError::Damaged { hash, moved_to },
-        })
+        Err(StoreError::Damaged { hash: *hash, moved_to: aside.display().to_string() })
     }
 
     /// Whether an object of this name and size is there. Its content is checked when it is read.
-    pub(super) fn has(&self, hash: &ObjectHash, bytes: u64) -> bool {
-        self.object_path(hash).symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == bytes)
+    ///
+    /// # Errors
+    /// It cannot be looked at, which does not mean that it is gone.
+    pub(super) fn has(&self, hash: &ObjectHash, bytes: u64) -> Result<bool, StoreError> {
+        Ok(self.object_found(hash)?.is_some_and(|found| found.is_file() && found.len() == bytes))
     }
+
+    /// What is at the place of an object; `None` if nothing is.
+    pub(super) fn object_found(&self, hash: &ObjectHash) -> Result<Option<fs::Metadata>, StoreError> {
+        let path = self.object_path(hash);
+        match durable::patiently(|| path.symlink_metadata()) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(None)
+            }
+            Err(error) => Err(StoreError::io("look at", &path)(error)),
+        }
+    }
+}
+
+/// Objects from this size on are hashed before they are read into memory: a file with holes may claim any size.
+const LARGE: u64 = 64 << 20;
+
+enum Content {
+    Whole(Vec<u8>),
+    Other,
+}
+
+/// Reads what should be the object `hash`; `None` if there is no file.
+fn read_object(path: &Path, hash: &ObjectHash) -> io::Result<Option<Content>> {
+    let is_large = path.metadata().is_ok_and(|found| found.len() >= LARGE);
+    if is_large && ObjectHash::from(durable::patiently(|| hash_file(&mut durable::open(path)?))?) != *hash {
+        return Ok(Some(Content::Other));
+    }
+    let content = durable::read_up_to(path, u64::MAX)?;
+    Ok(content.map(
+        |content| if ObjectHash::of(&content) == *hash { Content::Whole(content) } else { Content::Other },
+    ))
 }

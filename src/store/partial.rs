@@ -8,19 +8,23 @@
 //! state                 the stage's own bytes
 //! ```
 
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::durable::{self, Care};
-use super::{Record, Store, StoreError};
+use super::verify::hash_file;
+use super::{LastRun, Record, Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
 /// The first bytes; a state of another format is begun anew.
-pub(super) const MAGIC: &[u8] = b"runner partial 2\n";
-pub(super) const HASH: usize = 32;
+const MAGIC: &[u8] = b"runner partial 2\n";
+const HASH: usize = 32;
 const LENGTH: usize = 4;
+/// A head of more bytes is none of ours.
+pub(super) const LONGEST_HEAD: u64 = 1 << 20;
 
 /// The work that led to a state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +35,20 @@ pub struct History {
     pub seconds: f64,
     /// How many runs took part.
     pub sessions: u32,
+    /// What the state is for; states of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Box<SavedFor>>,
+}
+
+/// What a state is for, so that a plan with other parameters can say that it is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedFor {
+    /// The identity of the pipeline file, as in `last/`.
+    pub pipeline: String,
+    /// The names of the stages that share the work.
+    pub stages: Vec<String>,
+    /// The work.
+    pub work: LastRun,
 }
 
 /// A saved state, as it was found.
@@ -45,7 +63,7 @@ pub enum Partial {
         /// The stage's own bytes.
         state: Vec<u8>,
     },
-    /// It is not what was saved, of another format, or the disk does not give it back.
+    /// It is not what was saved, or of another format.
     Damaged,
 }
 
@@ -75,14 +93,23 @@ impl Store {
     /// Loads a state and checks it.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read, which does not mean that it is gone: the stage must not begin anew and replace it.
     pub fn load_partial(&self, fingerprint: &Fingerprint) -> Result<Partial, StoreError> {
         let path = self.partial_path(fingerprint);
-        match durable::read(&path) {
+        let whole = || {
+            // A file with holes may claim any size: it is hashed before it is read into memory.
+            let is_large = path.metadata().is_ok_and(|found| found.len() >= LARGE);
+            if is_large && !durable::patiently(|| is_whole(&path))? {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what was saved"));
+            }
+            durable::read_up_to(&path, u64::MAX)
+        };
+        match whole() {
             Ok(content) => {
                 Ok(content.map_or(Partial::Absent, |content| parse(content).unwrap_or(Partial::Damaged)))
             }
-            Err(error) if durable::is_lost(&error) => Ok(Partial::Damaged),
+            Err(error) if durable::is_wrong(&error) => Ok(Partial::Damaged),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Partial::Absent),
             Err(error) => Err(StoreError::io("read", &path)(error)),
         }
     }
@@ -129,6 +156,20 @@ impl Store {
     }
 }
 
+/// States from this size on are checked before they are read into memory.
+const LARGE: u64 = 64 << 20;
+
+/// Whether a state fits the hash at its head.
+pub(super) fn is_whole(path: &Path) -> io::Result<bool> {
+    let mut file = durable::open(path)?;
+    let mut head = [0; MAGIC.len() + HASH];
+    match file.read_exact(&mut head) {
+        Ok(()) => Ok(head.starts_with(MAGIC) && hash_file(&mut file)?.as_bytes() == &head[MAGIC.len()..]),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn parse(mut content: Vec<u8>) -> Option<Partial> {
     let body = content.strip_prefix(MAGIC)?;
     let (hash, body) = body.split_at_checked(HASH)?;
@@ -142,4 +183,18 @@ fn parse(mut content: Vec<u8>) -> Option<Partial> {
     let history = serde_json::from_slice(history).ok()?;
     let state = content.split_off(content.len() - state.len());
     Some(Partial::Whole { history, state })
+}
+
+/// The history at the head of a state's file, which is read no further. Not checked against the hash.
+pub(super) fn head(file: &mut impl Read) -> Option<History> {
+    let mut fixed = [0; MAGIC.len() + HASH + LENGTH];
+    file.read_exact(&mut fixed).ok()?;
+    let body = fixed.strip_prefix(MAGIC)?;
+    let length = u32::from_le_bytes(*body.last_chunk::<LENGTH>()?);
+    if u64::from(length) > LONGEST_HEAD {
+        return None;
+    }
+    let mut history = vec![0; length as usize];
+    file.read_exact(&mut history).ok()?;
+    serde_json::from_slice(&history).ok()
 }

@@ -51,7 +51,7 @@ impl Store {
         let path = self.disk.root().join("runs").join(format!("{}.json", encoder.finish()));
         let (pipeline, name) = (pipeline.to_owned(), name.to_owned());
         let note = RunNote { pipeline, name, finished: Timestamp::now(), work };
-        self.write_sealed(&path, &note, Care::Hint)
+        self.write_sealed(&path, &note, Care::Lasting)
     }
 
     fn pin_path(&self, fingerprint: &Fingerprint) -> PathBuf {

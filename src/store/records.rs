@@ -16,9 +16,11 @@ use crate::fingerprint::Fingerprint;
 pub enum Lookup {
     /// Nothing.
     Absent,
-    /// A record that is not what was written, that was written for other work, or that the disk does not give back. It is
-    /// still in its place.
+    /// A record that is not what was written, or that was written for other work. It is still in its place.
     Damaged,
+    /// A record that the disk does not give back. It may do so later; until then its work can be done again, and the new
+    /// record takes its place.
+    Unreadable,
     /// A record, but an object of it is gone.
     OutputMissing {
         /// Which output.
@@ -53,7 +55,8 @@ impl Store {
             Ok(Some(content)) => content,
             Ok(None) => return Ok(Lookup::Absent),
             // Something else has the record's name.
-            Err(error) if durable::is_lost(&error) => return Ok(Lookup::Damaged),
+            Err(error) if durable::is_wrong(&error) => return Ok(Lookup::Damaged),
+            Err(error) if durable::is_lost(&error) => return Ok(Lookup::Unreadable),
             Err(error) => return Err(StoreError::io("read", &path)(error)),
         };
         let record = match sealed::open::<Record>(&content) {
@@ -64,7 +67,7 @@ impl Store {
             }
         };
         for (output, entry) in &record.outputs {
-            if !self.has(&entry.object, entry.bytes) {
+            if !self.has(&entry.object, entry.bytes)? {
                 return Ok(Lookup::OutputMissing { output: output.clone() });
             }
         }
@@ -77,7 +80,7 @@ impl Store {
     /// An object is not there, or the record cannot be written.
     pub fn commit(&self, record: &Record) -> Result<(), StoreError> {
         for entry in record.outputs.values() {
-            if !self.has(&entry.object, entry.bytes) {
+            if !self.has(&entry.object, entry.bytes)? {
                 return Err(StoreError::Missing { hash: entry.object });
             }
         }

@@ -10,7 +10,8 @@ use walkdir::WalkDir;
 
 use super::durable::list;
 use super::faults::{Operation, before};
-use super::runs::RUN_LOCK;
+use super::runs::{RUN_LOCK, is_run_id};
+use super::site::{MARKER, is_temporary};
 use super::{ObjectHash, Store, StoreError};
 use crate::fingerprint::Fingerprint;
 
@@ -41,15 +42,35 @@ pub enum Place {
     Memo,
     /// Set aside before.
     Quarantined,
-    /// A word to people or to git, which belongs to the folder.
+    /// The marker of the cache, a word to people or to git, or what a file system adds to a folder.
     Note,
+    /// Something else (a link, a folder, a pipe) that has the name of a file or a folder of the cache.
+    Impostor,
     /// Nothing that runner puts there.
     Foreign,
 }
 
-/// The folders of a cache.
+/// The folders of a cache, beside `tmp`.
 const ROOMS: [&str; 10] =
     ["objects", "records", "partial", "last", "pins", "runs", "manifests", "logs", "locks", "quarantine"];
+
+/// Names of files in `tmp`: how they begin and end, and how many letters and digits stand between.
+pub(super) const TEMPORARY: (&str, &str, usize) = ("runner-", ".tmp", 12);
+
+/// Whether a folder of this name belongs to a cache.
+pub(super) fn is_room(name: &str) -> bool {
+    ROOMS.contains(&name)
+}
+
+/// Whether a file of this name is a word to people or to git.
+pub(super) fn is_note(name: &str) -> bool {
+    matches!(name, "README.md" | ".gitignore" | ".gitkeep")
+}
+
+/// Whether a file system or a file manager puts this into any folder.
+pub(super) fn is_dust(name: &str) -> bool {
+    matches!(name, "lost+found" | ".DS_Store")
+}
 
 /// A file of a cache.
 #[derive(Debug, Clone)]
@@ -82,22 +103,29 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
             Err(error) => return Err(StoreError::io("read the folder", root)(error)),
         };
-        let mut tops: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        let tops: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+        let mut tops = tops.map_err(StoreError::io("read the folder", root))?;
         tops.sort();
         for top in tops {
             let name = top.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if (ROOMS.contains(&name.as_str()) || name == "tmp") && top.is_dir() {
+            let is_room = is_room(&name) || name == "tmp";
+            if is_room && leads_to_folder(&top).map_err(StoreError::io("look at", &top))? {
                 room(&top, &name, &mut found)?;
                 continue;
             }
+            let metadata = match top.symlink_metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(StoreError::io("look at", &top)(error)),
+            };
             let place = match name.as_str() {
                 "data-hashes.json" => Place::Memo,
-                "README.md" | ".gitignore" | ".gitkeep" => Place::Note,
+                _ if is_room => Place::Impostor,
+                MARKER => Place::Note,
+                name if is_dust(name) || is_note(name) && metadata.is_file() => Place::Note,
                 _ => Place::Foreign,
             };
-            if let Ok(metadata) = top.symlink_metadata() {
-                found.push(Found::new(top, name, place, &metadata));
-            }
+            found.push(Found::new(top, name, place, &metadata));
         }
         Ok(found)
     }
@@ -108,9 +136,29 @@ impl Found {
         let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
         let is_file = metadata.is_file();
         // A link or a folder in the place of a file is no file of ours, whatever its name.
-        let place = if is_file || place == Place::Quarantined { place } else { Place::Foreign };
+        let place = match place {
+            Place::Quarantined | Place::Foreign | Place::Note => place,
+            _ if is_file => place,
+            _ => Place::Impostor,
+        };
         let bytes = if is_file { metadata.len() } else { 0 };
         Self { path, room, place, bytes, modified: modified.unwrap_or_default(), is_file }
+    }
+}
+
+/// Whether a path leads to a folder. That it cannot be looked at does not mean that it does not.
+fn leads_to_folder(path: &Path) -> io::Result<bool> {
+    match path.metadata() {
+        Ok(found) => Ok(found.is_dir()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        // A link to itself.
+        Err(_)
+            if path.symlink_metadata()?.is_symlink()
+                && fs::read_link(path)?.file_name() == path.file_name() =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -142,16 +190,16 @@ fn room(folder: &Path, name: &str, found: &mut Vec<Found>) -> Result<(), StoreEr
     Ok(())
 }
 
-fn is_gone(error: &walkdir::Error) -> bool {
+pub(super) fn is_gone(error: &walkdir::Error) -> bool {
     error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Whether a folder within a room is one that runner makes.
-fn is_shelf(room: &str, inner: &Path) -> bool {
+pub(super) fn is_shelf(room: &str, inner: &Path) -> bool {
     let name = inner.to_str().unwrap_or_default();
     match room {
         "objects" | "records" => name.len() == 2 && is_hexadecimal(name),
-        "last" => inner.components().count() == 1,
+        "last" => is_pipeline(name),
         "quarantine" => true,
         _ => false,
     }
@@ -165,15 +213,15 @@ pub(super) fn place(room: &str, inner: &Path) -> Place {
             ("objects", [shard, name]) => Place::Object(sharded(shard, name, ".safetensors")?),
             ("records", [shard, name]) => Place::Record(sharded(shard, name, ".json")?),
             ("partial", [name]) => Place::Partial(named(name)?),
-            ("last", [_, name]) if name.ends_with(".json") => Place::Last,
+            ("last", [pipeline, name]) if is_pipeline(pipeline) && name.ends_with(".json") => Place::Last,
             ("pins", [name]) => Place::Pin(named(name.strip_suffix(".json")?)?),
             ("runs", [name]) => named::<Fingerprint>(name.strip_suffix(".json")?).map(|_| Place::Run)?,
-            ("manifests", [name]) if name.ends_with(".json") => Place::Manifest,
+            ("manifests", [name]) if name.strip_suffix(".json").is_some_and(is_run_id) => Place::Manifest,
             ("logs", [name]) => Place::Log(named(name.strip_suffix(".jsonl")?)?),
             ("locks", ["writing" | "visits" | "data-hashes"]) => Place::Lock,
-            ("locks", [name]) if name.starts_with(RUN_LOCK) => Place::Lock,
+            ("locks", [name]) if name.strip_prefix(RUN_LOCK).is_some_and(is_run_id) => Place::Lock,
             ("locks", [name]) => named::<Fingerprint>(name).map(|_| Place::Lock)?,
-            ("tmp", [_]) => Place::Temporary,
+            ("tmp", [name]) if is_temporary(name) => Place::Temporary,
             ("quarantine", _) => Place::Quarantined,
             _ => return None,
         })
@@ -189,6 +237,11 @@ fn sharded<T: FromStr + ToString>(shard: &str, name: &str, ending: &str) -> Opti
 /// Names are written in small letters, so that one thing has one name.
 fn named<T: FromStr + ToString>(name: &str) -> Option<T> {
     name.parse().ok().filter(|parsed: &T| parsed.to_string() == name)
+}
+
+/// Whether a name is the identity of a pipeline file: the short form of a hash.
+fn is_pipeline(name: &str) -> bool {
+    name.len() == 12 && is_hexadecimal(name)
 }
 
 fn is_hexadecimal(text: &str) -> bool {

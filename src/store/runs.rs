@@ -1,10 +1,12 @@
 //! Runs: what a command asked for and what it came to, enough to repeat and to cite it.
 //!
 //! A file for each run that did some work, `manifests/<id>.json`. It is written when the run begins and again when it ends,
-//! so a run that was killed has one as well. Nothing is computed from it: it may be lost or deleted. While a run goes
+//! so a run that was killed has one as well. Nothing is computed from it: it may be deleted. While a run goes
 //! on it holds the lock `locks/run-<id>`, so that anybody can tell a run that goes on from one that was killed.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -23,6 +25,16 @@ pub const MANIFEST: u32 = 2;
 
 /// What the names of runs' locks begin with.
 pub(super) const RUN_LOCK: &str = "run-";
+
+/// Whether a name is the id of a run: a day, a time, and letters and digits that no other run of that second has (older
+/// runners took the number of the process).
+pub(super) fn is_run_id(name: &str) -> bool {
+    let digits = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts: Vec<&str> = name.split('-').collect();
+    matches!(parts.as_slice(), [day, time, own] if digits(day, 8) && digits(time, 6)
+        && (1..=16).contains(&own.len())
+        && own.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase()))
+}
 
 fn first() -> u32 {
     1
@@ -127,7 +139,41 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub fn keep_run(&self, id: &str, run: &RunRecord) -> Result<(), StoreError> {
-        self.write_sealed(&self.manifests().join(format!("{id}.json")), run, Care::Hint)
+        self.write_sealed(&self.manifests().join(format!("{id}.json")), run, Care::Lasting)
+    }
+
+    /// Keeps a run that begins, under an id that no other run has, and tells everybody that it goes on until the lock is
+    /// dropped. Where there are no locks, that cannot be told.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn begin_run(&self, run: &RunRecord) -> Result<(String, Option<RunLock>), StoreError> {
+        loop {
+            let id = format!("{}-{}", run.started.strftime("%Y%m%d-%H%M%S"), unique());
+            let path = self.manifests().join(format!("{id}.json"));
+            // Before the record: whoever sees it sees that it goes on.
+            let lock = self.go_on(&id).ok();
+            let write = || {
+                let mut draft = self.disk.draft()?;
+                draft.write(&sealed::seal(run)?)?;
+                draft.keep_new(&path)
+            };
+            match write() {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                written => return written.map(|()| (id, lock)).map_err(StoreError::io("write", &path)),
+            }
+        }
+    }
+
+    /// The ids of all runs. No file is read.
+    pub fn run_ids(&self) -> Vec<String> {
+        let files = durable::list(&self.manifests()).into_iter().flatten().flatten();
+        let name = |path: std::path::PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
+        files
+            .map(|file| file.path())
+            .filter(|path| path.extension().is_some_and(|e| e == "json"))
+            .filter_map(name)
+            .collect()
     }
 
     /// All runs with their ids, the oldest first. A file that cannot be understood is passed over.
@@ -142,9 +188,13 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
             Err(error) => return Err(StoreError::io("read the folder", &folder)(error)),
         };
-        for path in files.flatten().map(|file| file.path()) {
+        for file in files {
+            let path = file.map_err(StoreError::io("read the folder", &folder))?.path();
+            if !path.file_stem().and_then(OsStr::to_str).is_some_and(is_run_id) {
+                continue;
+            }
             let content = match durable::read(&path) {
-                Err(error) if durable::is_lost(&error) => continue,
+                Err(error) if durable::is_lost(&error) || durable::is_wrong(&error) => continue,
                 content => content.map_err(StoreError::io("read", &path))?.unwrap_or_default(),
             };
             if let (Some(id), Ok(run)) = (path.file_stem(), sealed::open::<RunRecord>(&content)) {
@@ -159,7 +209,7 @@ impl Store {
     ///
     /// # Errors
     /// The lock's file cannot be used.
-    pub fn go_on(&self, id: &str) -> Result<RunLock, StoreError> {
+    fn go_on(&self, id: &str) -> Result<RunLock, StoreError> {
         Ok(RunLock { _lock: self.lock_named(&lock_name(id), &mut |_| ControlFlow::Break(()))? })
     }
 
@@ -194,6 +244,24 @@ impl Store {
     fn manifests(&self) -> PathBuf {
         self.disk.root().join("manifests")
     }
+}
+
+/// Eight letters and digits that differ between all runs of a second: also between machines and containers that have the
+/// same names and numbers of processes.
+fn unique() -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    // Its keys come from the system's source of random numbers.
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.write(gethostname::gethostname().as_encoded_bytes());
+    hasher.write_i128(Timestamp::now().as_nanosecond());
+    let mut number = hasher.finish();
+    let mut digits = String::new();
+    for _ in 0..8 {
+        digits.push(char::from(DIGITS[(number % 36) as usize]));
+        number /= 36;
+    }
+    digits
 }
 
 /// The lock of a run.

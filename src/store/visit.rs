@@ -9,7 +9,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::durable::{is_lost, list, open};
+use super::durable::{is_lost, is_wrong, list, open};
 use super::error::forbidden;
 use super::faults::{Operation, before};
 use super::lock::{Holder, RETRY, is_unsupported, open_lock};
@@ -59,7 +59,7 @@ impl Store {
     /// The lock's file cannot be used.
     pub fn visit_to_mend(&self, on_wait: &mut dyn FnMut()) -> Result<Visit, StoreError> {
         match self.visit(on_wait) {
-            Err(StoreError::Io { source, .. }) if is_lost(&source) => self.look(on_wait),
+            Err(StoreError::Io { source, .. }) if is_lost(&source) || is_wrong(&source) => self.look(on_wait),
             visited => visited,
         }
     }
@@ -100,7 +100,8 @@ impl Store {
     fn holders(&self) -> Result<Vec<Holder>, StoreError> {
         let locks = self.disk.root().join("locks");
         let mut holders: Vec<Holder> = Vec::new();
-        for entry in list(&locks).map_err(StoreError::io("read the folder", &locks))?.flatten() {
+        for entry in list(&locks).map_err(StoreError::io("read the folder", &locks))? {
+            let entry = entry.map_err(StoreError::io("read the folder", &locks))?;
             let Ok(fingerprint) = entry.file_name().to_string_lossy().parse() else { continue };
             holders.extend(self.holder(&fingerprint)?.filter(|holder| !holders.contains(holder)));
         }
@@ -120,9 +121,8 @@ impl Store {
 fn existing(path: &Path) -> io::Result<Option<File>> {
     match open(path) {
         Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound || forbidden(&error) || is_lost(&error) => {
-            Ok(None)
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound || forbidden(&error) => Ok(None),
+        Err(error) if is_lost(&error) || is_wrong(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

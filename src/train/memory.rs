@@ -1,9 +1,10 @@
 //! How much memory a training or an evaluation takes at its peak: closed forms over the layers, for the CPU.
 //!
-//! Counted are the network's copies (input bytes, checkpoint, model, gradients, the best so far), the optimizer's buffers, the maps that
-//! the backward pass needs, weights in the form that products want, and what is written when the state is saved: the network, the
-//! best one and the optimizer's buffers once more, as values, as bytes and as one file. The data set and the program itself
-//! are not, as all stages of a run share them.
+//! A training has phases, each of which gives back what only it needed; the largest counts. Beside the network, the best so
+//! far and the optimizer's buffers, steps have gradients, the maps that the backward pass needs and weights in the form that products
+//! want; a validation has all layers' weights in that form; a saved state has its file; the end has the results and
+//! their files. Networks whose weights are frozen share them with their best. The data set and the program itself are not counted, as all
+//! stages of a run share them.
 
 use super::{OptimizerKind, OptimizerParams};
 use crate::network::{LayerShape, NetworkSpec, Trainable};
@@ -45,42 +46,40 @@ impl TrainingShape<'_> {
             OptimizerKind::Sgd => trained,
             OptimizerKind::Adam => 2 * trained,
         };
-        let best = if self.validates { weights } else { 0 };
-        // Input bytes, checkpoint and model are there all along.
-        let held = 3 * weights + best + moments;
-        let step = trained;
-        // Values, bytes, and the file: of the network, of the best one, of the optimizer's buffers.
-        let save = 3 * weights + 2 * best + 3 * moments;
+        let best = if self.validates { trained } else { 0 };
+        let held = weights + best + moments;
         let tape: u64 = layers.iter().map(|layer| maps(self.batch, layer)).sum();
         let gradient = layers.iter().map(|layer| maps(self.batch, layer)).max().unwrap_or(0);
         let (all, largest) = kernels(&layers, self.conv);
-        let kernels = match self.trainable {
-            // One layer's at a time, the gradient's points beside it; all of them in a validation.
-            Trainable::All if !self.validates => 2 * largest,
-            Trainable::All => all.max(largest) + largest,
-            // Both ways, for the whole stage.
-            Trainable::BnScale | Trainable::Gates => 2 * all,
+        let trains_weights = self.trainable == Trainable::All;
+        // Both ways, for the whole stage, where weights are frozen.
+        let kept = if trains_weights { 0 } else { 2 * all };
+        // One layer's at a time, the gradient's points beside it, where they are trained.
+        let (own, shared) = if trains_weights { (2 * largest, None) } else { (0, Some(largest)) };
+        let step = trained + tape + gradient + own + workspace_bytes(2 * gradient, shared);
+        let validation = match (self.validates, trains_weights) {
+            (true, true) => all + 2 * gradient + workspace_bytes(2 * gradient, Some(largest)),
+            _ => 0,
         };
-        let shared = (self.trainable != Trainable::All).then_some(largest);
-        held + step.max(save)
-            + tape
-            + gradient
-            + kernels
-            + images(spec, self.batch)
-            + workspace_bytes(2 * gradient, shared)
+        let save = weights + if self.validates { weights } else { 0 } + moments;
+        // The last network, and the files of both.
+        let end = 3 * weights;
+        // The bytes and the values that the network is read from.
+        let start = 2 * weights;
+        let phases = [step, validation, save, end.saturating_sub(moments), start];
+        held + kept + phases.into_iter().max().unwrap_or(0) + images(spec, self.batch)
     }
 }
 
-/// Bytes at the peak of an evaluation of one network, with its bytes and its checkpoint.
+/// Bytes at the peak of an evaluation of one network, with its bytes.
 pub fn evaluation_bytes(network: &NetworkSpec, batch: usize, conv: Algorithm) -> u64 {
     let layers = network.layers();
     let largest = layers.iter().map(|layer| maps(batch, layer)).max().unwrap_or(0);
     let (kernels, kernel) = kernels(&layers, conv);
-    4 * 4 * network.parameters()
-        + 2 * largest
-        + kernels
-        + images(network, batch)
-        + workspace_bytes(2 * largest, Some(kernel))
+    let weights = 4 * network.parameters();
+    let passes = 2 * largest + kernels + images(network, batch) + workspace_bytes(2 * largest, Some(kernel));
+    // Values that the model is made of, until it is.
+    2 * weights + passes.max(weights)
 }
 
 fn maps(batch: usize, layer: &LayerShape) -> u64 {

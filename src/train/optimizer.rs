@@ -6,6 +6,7 @@ use candle_core::{Device, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::state::Moments;
 use crate::content_hash;
 use crate::fingerprint::{ContentHash, Encoder};
 use crate::network::{Gradients, Model, Trainable};
@@ -130,12 +131,17 @@ impl Optimizer {
         Ok(Self { params, steps, state: buffers.into_iter().map(place).collect::<Result<_>>()? })
     }
 
-    /// Shape and values of its buffers.
+    /// Its buffers, by name; on the CPU where they lie.
     ///
     /// # Errors
     /// The device cannot be read.
-    pub fn buffers(&self) -> Result<Buffers> {
-        self.state.iter().map(|(name, moment)| Ok((name.clone(), moment.to_host()?))).collect()
+    pub(super) fn moments(&self) -> Result<Vec<Moments<'_>>> {
+        let mut found = Vec::with_capacity(self.state.len());
+        for (name, moment) in &self.state {
+            let (shape, values) = moment.values()?;
+            found.push(Moments { name, shape, values });
+        }
+        Ok(found)
     }
 
     /// Moves the parameters of a model by one step.

@@ -1,5 +1,6 @@
 //! The state of a training run: all that it needs to go on as if it had never stopped.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use safetensors::SafeTensors;
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use crate::network::Checkpoint;
-use crate::network::canonical::{self, Entry};
+use crate::network::canonical::{Content, Document, Entry};
 
 const KEY: &str = "train-state";
 
@@ -63,6 +64,37 @@ impl Figures {
     }
 }
 
+/// A buffer of an optimizer.
+pub(super) struct Moments<'a> {
+    pub name: &'a str,
+    pub shape: &'a [usize],
+    pub values: Cow<'a, [f32]>,
+}
+
+/// The file of a state, from values that stay where they are.
+pub(super) fn bytes<'a>(
+    figures: &Figures,
+    network: Document<'a>,
+    best: Option<Document<'a>>,
+    moments: &[Moments<'a>],
+) -> Result<Vec<u8>, TrainError> {
+    let json = serde_json::to_string(figures).map_err(|error| TrainError::State(error.to_string()))?;
+    let names: Vec<String> = moments.iter().map(|moments| format!("optimizer.{}", moments.name)).collect();
+    let best = best.map_or(Content::Bytes(Vec::new()), Content::File);
+    let (best_shape, network_shape) = ([best.size()], [network.size()]);
+    let mut entries = vec![
+        Entry { name: "best", dtype: "U8", shape: &best_shape, content: best },
+        Entry { name: "network", dtype: "U8", shape: &network_shape, content: Content::File(network) },
+    ];
+    entries.extend(names.iter().zip(moments).map(|(name, moments)| Entry {
+        name,
+        dtype: "F32",
+        shape: moments.shape,
+        content: Content::Floats(&moments.values),
+    }));
+    Ok(Document::new(KEY, &json, entries).to_bytes())
+}
+
 /// A state, free of any device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainState {
@@ -82,21 +114,13 @@ impl TrainState {
     /// # Errors
     /// None for a state that the trainer made.
     pub fn to_bytes(&self) -> Result<Vec<u8>, TrainError> {
-        let json =
-            serde_json::to_string(&self.figures).map_err(|error| TrainError::State(error.to_string()))?;
-        let network = self.network.to_safetensors()?;
-        let best = self.best.as_ref().map_or(Ok(Vec::new()), Checkpoint::to_safetensors)?;
-        let (network_shape, best_shape) = ([network.len()], [best.len()]);
-        let names: Vec<String> = self.optimizer.keys().map(|name| format!("optimizer.{name}")).collect();
-        let mut entries = vec![
-            Entry { name: "best", dtype: "U8", shape: &best_shape, bytes: best },
-            Entry { name: "network", dtype: "U8", shape: &network_shape, bytes: network },
-        ];
-        for (name, (shape, data)) in names.iter().zip(self.optimizer.values()) {
-            let bytes = data.iter().flat_map(|value| value.to_le_bytes()).collect();
-            entries.push(Entry { name, dtype: "F32", shape, bytes });
-        }
-        Ok(canonical::write(KEY, &json, &entries))
+        let best = self.best.as_ref().map(Checkpoint::document).transpose()?;
+        let moments: Vec<_> = self
+            .optimizer
+            .iter()
+            .map(|(name, (shape, data))| Moments { name, shape, values: Cow::Borrowed(data) })
+            .collect();
+        bytes(&self.figures, self.network.document()?, best, &moments)
     }
 
     /// Reads what [`Self::to_bytes`] wrote.

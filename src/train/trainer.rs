@@ -8,11 +8,11 @@ use candle_core::{Device, Tensor};
 use super::evaluate::{Half, evaluate_until};
 use super::optimizer::{Optimizer, OptimizerParams};
 use super::schedule::ScheduleParams;
-use super::state::{EpochRecord, Figures, TrainState};
+use super::state::{self, EpochRecord, Figures, TrainState};
 use super::step::Trainee;
 use super::{Histogram, Host, Measured, Progress, TrainError};
 use crate::data::{Augment, Batch, Batches, DataSet, Order};
-use crate::network::{Checkpoint, HostTensor, Model};
+use crate::network::{Checkpoint, HostTensor, Model, Snapshot, Trainable};
 use crate::ops::{Algorithm, Backend};
 use crate::prune;
 
@@ -127,11 +127,7 @@ pub struct Trained {
 ///
 /// # Errors
 /// A loss that is no number, a state that cannot be saved.
-pub fn train(
-    run: &Run<'_>,
-    network: &Checkpoint,
-    host: &mut dyn Host,
-) -> Result<Option<Trained>, TrainError> {
+pub fn train(run: &Run<'_>, network: Checkpoint, host: &mut dyn Host) -> Result<Option<Trained>, TrainError> {
     if run.train.is_empty() {
         return Err(TrainError::NoImages);
     }
@@ -143,11 +139,19 @@ pub fn train(
     }
     let last = loop_.trainee.model.checkpoint()?;
     loop_.check_finite(&last)?;
-    let best_epoch = loop_.figures.best_epoch.unwrap_or(loop_.epochs);
-    let best = loop_.best.take().unwrap_or_else(|| last.clone());
-    let waited = loop_.waited;
-    Ok(Some(Trained { best, best_epoch, last, history: loop_.figures.history, waited }))
+    let Loop { trainee, figures, best, epochs, waited, .. } = loop_;
+    // What only further steps would need.
+    drop(trainee);
+    let best_epoch = figures.best_epoch.unwrap_or(epochs);
+    let best = best.map_or_else(|| Ok(last.clone()), |best| best.checkpoint())?;
+    Ok(Some(Trained { best, best_epoch, last, history: figures.history, waited }))
 }
+
+/// A state that is saved as quickly as this is saved after every epoch.
+const CHEAP_SAVE: Duration = Duration::from_millis(100);
+
+/// Of another one, the time between two saves at ends of epochs, in times that a save took: saving takes a twentieth of the time.
+const SAVE_SHARE: u32 = 20;
 
 /// The steps of an epoch over so many images: one for each batch. The last batch may be smaller, but not a single image,
 /// of which batch norm has no statistics: that one is left out of the epoch.
@@ -160,18 +164,19 @@ struct Loop<'a> {
     run: &'a Run<'a>,
     trainee: Trainee,
     figures: Figures,
-    best: Option<Checkpoint>,
+    best: Option<Snapshot>,
     per_epoch: u64,
     epochs: u64,
     steps: u64,
     saved: Instant,
+    save_took: Duration,
     started: Instant,
     images: u64,
     waited: Duration,
 }
 
 impl<'a> Loop<'a> {
-    fn start(run: &'a Run<'a>, network: &Checkpoint, host: &mut dyn Host) -> Result<Self, TrainError> {
+    fn start(run: &'a Run<'a>, network: Checkpoint, host: &mut dyn Host) -> Result<Self, TrainError> {
         let per_epoch = steps_per_epoch(run.train.len(), run.batch_size);
         let (epochs, steps) = match run.length {
             Length::Epochs(epochs) => (epochs, epochs * per_epoch),
@@ -183,19 +188,22 @@ impl<'a> Loop<'a> {
         let (model, optimizer, figures, best) = match kept {
             None => {
                 let optimizer = Optimizer::new(run.optimizer.clone());
-                (Model::load_on(network, run.device, &backend)?, optimizer, Figures::default(), None)
+                (Model::load_on(&network, run.device, &backend)?, optimizer, Figures::default(), None)
             }
             Some(bytes) => {
                 let state =
                     TrainState::from_bytes(&bytes).map_err(|error| TrainError::State(error.to_string()))?;
+                drop(bytes);
                 if state.network.spec != network.spec || state.figures.step > steps {
                     return Err(TrainError::State("it belongs to another network".to_owned()));
                 }
                 let (params, step) = (run.optimizer.clone(), state.figures.step);
                 let optimizer = Optimizer::resumed(params, step, state.optimizer, run.device)?;
-                (Model::load_on(&state.network, run.device, &backend)?, optimizer, state.figures, state.best)
+                let best = state.best.map(Snapshot::of).transpose()?;
+                (Model::load_on(&state.network, run.device, &backend)?, optimizer, state.figures, best)
             }
         };
+        drop(network);
         let now = Instant::now();
         let loop_ = Self {
             run,
@@ -206,6 +214,7 @@ impl<'a> Loop<'a> {
             epochs,
             steps,
             saved: now,
+            save_took: Duration::ZERO,
             started: now,
             images: 0,
             waited: Duration::ZERO,
@@ -292,7 +301,17 @@ impl<'a> Loop<'a> {
         } else {
             let (half, size) = (Half::Train(run.validation.clone()), run.batch_size.max(64));
             let stop = || host.should_stop();
-            let found = evaluate_until(&self.trainee.model, run.data, &half, size, run.device, &stop)?;
+            // Where weights are trained, a validation keeps all layers' kernels, which steps do not: neither needs what lies
+            // ready for the other.
+            let (model, changes) = (&self.trainee.model, run.objective.trainable() == Trainable::All);
+            if changes {
+                model.release();
+            }
+            let found = evaluate_until(model, run.data, &half, size, run.device, &stop)?;
+            if changes {
+                model.forget_kernels();
+                model.release();
+            }
             let Some(found) = found else { return Ok(false) };
             Some(found)
         };
@@ -322,7 +341,7 @@ impl<'a> Loop<'a> {
             lr,
         };
         if self.is_best(&record) {
-            self.best = Some(self.trainee.model.checkpoint()?);
+            self.best = Some(self.trainee.model.snapshot(run.objective.trainable())?);
             self.figures.best_epoch = Some(record.epoch);
         }
         let magnitudes: Vec<f64> = gates.iter().flatten().map(|gate| f64::from(gate.abs())).collect();
@@ -335,10 +354,16 @@ impl<'a> Loop<'a> {
         self.figures.history.push(record);
         (self.figures.loss_sum, self.figures.correct, self.figures.seen) = (0.0, 0, 0);
         // The last state of all is the result itself.
-        if self.figures.step < self.steps {
+        if self.figures.step < self.steps && self.is_worth_saving() {
             self.save(host)?;
         }
         Ok(true)
+    }
+
+    /// Whether the end of an epoch is saved: where epochs are short and states large, saving all of them would take a good
+    /// part of the time. No more than `save_every` is lost in any case.
+    fn is_worth_saving(&self) -> bool {
+        self.save_took < CHEAP_SAVE || self.saved.elapsed() >= SAVE_SHARE * self.save_took
     }
 
     /// Whether an epoch beats all before it. Of equal ones the earlier stays.
@@ -373,11 +398,16 @@ impl<'a> Loop<'a> {
     }
 
     fn save(&mut self, host: &mut dyn Host) -> Result<(), TrainError> {
-        let optimizer = self.trainee.optimizer.buffers()?;
-        let network = self.trainee.model.checkpoint()?;
-        let state = TrainState { figures: self.figures.clone(), network, best: self.best.clone(), optimizer };
-        host.checkpoint(&state.to_bytes()?)?;
+        let began = Instant::now();
+        let Trainee { model, optimizer, .. } = &self.trainee;
+        // The file takes the place of what a step needs.
+        model.release();
+        let view = model.view();
+        let best = self.best.as_ref().map(Snapshot::document).transpose()?;
+        let state = state::bytes(&self.figures, view.document()?, best, &optimizer.moments()?)?;
+        host.checkpoint(&state)?;
         self.saved = Instant::now();
+        self.save_took = self.saved - began;
         Ok(())
     }
 

@@ -179,6 +179,11 @@ impl Place {
         matches!(self.there, There::File(_))
     }
 
+    /// Whether what is written goes into a pipe, a device or an open descriptor.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.there, There::Stream)
+    }
+
     /// Writes `content` with the seal of its format, whole or not at all.
     ///
     /// # Errors

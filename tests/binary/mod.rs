@@ -171,7 +171,7 @@ pub fn strays(cache: &Path) -> Vec<String> {
         match room.as_str() {
             "objects" | "records" | "logs" => named.contains(&stem),
             "locks" => ["writing", "visits", "data-hashes"].contains(&stem.as_str()),
-            "last" | "runs" | "manifests" | "data-hashes.json" => true,
+            "last" | "runs" | "manifests" | "data-hashes.json" | ".runner-cache" => true,
             // States of what is done, half-written files, and what was found damaged.
             _ => false,
         }

@@ -9,6 +9,7 @@ mod binary;
 mod addresses;
 mod damage;
 mod folder;
+mod odd;
 mod outages;
 mod proxy;
 mod s3;

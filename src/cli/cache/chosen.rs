@@ -1,7 +1,7 @@
 //! Results that a command was told to work on: a pipeline's, or those with a name or a hash.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use miette::{Result, miette};
@@ -11,7 +11,7 @@ use crate::cli::open::Opened;
 use crate::fingerprint::Fingerprint;
 use crate::pipeline::nearest;
 use crate::plan::{Verdict, named};
-use crate::store::{Inventory, Store};
+use crate::store::{Inventory, Store, Visit};
 
 /// The fewest digits by which something is looked up.
 const DIGITS: usize = 4;
@@ -52,7 +52,7 @@ impl ChosenArgs {
         let work = if is_pipeline(&self.target) {
             self.of_pipeline(cache)?
         } else {
-            self.of_cache(cache, inventory)?
+            self.of_cache(&cache.here(), inventory)?
         };
         Ok(Chosen { work, words })
     }
@@ -84,7 +84,7 @@ impl ChosenArgs {
         Ok(work)
     }
 
-    fn of_cache(&self, cache: &CacheArgs, inventory: &Inventory) -> Result<Vec<Fingerprint>> {
+    fn of_cache(&self, cache: &Path, inventory: &Inventory) -> Result<Vec<Fingerprint>> {
         let target = &self.target;
         let made = |work: &crate::store::Work| {
             let made = &work.record.provenance;
@@ -128,7 +128,7 @@ impl ChosenArgs {
         Err(miette!(
             help = help,
             "nothing in the cache {} has the name or hash `{target}`{what}",
-            cache.cache.display()
+            cache.display()
         ))
     }
 }
@@ -148,9 +148,21 @@ pub fn is_pipeline(target: &str) -> bool {
     Path::new(target).extension().is_some_and(|extension| extension == "toml")
 }
 
-/// Opens the cache and keeps collection away from it while something is done with results.
-pub fn visited(cache: &CacheArgs) -> Result<(Store, crate::store::Visit)> {
-    let store = Store::open(&cache.cache)?;
+/// The cache of a pipeline file where `target` is one, and that of the current folder elsewhere.
+pub fn folder(cache: &CacheArgs, target: Option<&str>) -> PathBuf {
+    match target.filter(|target| is_pipeline(target)) {
+        Some(pipeline) => cache.of(Path::new(pipeline)),
+        None => cache.here(),
+    }
+}
+
+/// Opens the cache for work on `target`, and keeps collection away from it meanwhile.
+pub fn visited(cache: &CacheArgs, target: Option<&str>) -> Result<(Store, Visit)> {
+    visit(Store::existing(&folder(cache, target))?)
+}
+
+/// Keeps collection away from a cache.
+pub fn visit(store: Store) -> Result<(Store, Visit)> {
     let visit = store.visit(&mut || tell!("waiting until `runner cache gc` has cleared the cache"))?;
     Ok((store, visit))
 }

@@ -11,7 +11,7 @@ use super::tell_unreadable;
 use crate::cli::args::CacheArgs;
 use crate::cli::style::{Cell, FAINT, STAGE, columns, paint};
 use crate::report::format::{bytes, plural};
-use crate::store::{Inventory, Room, Store, objects};
+use crate::store::{Inventory, Room, objects};
 
 /// Show how much room the cache takes, and what for
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ struct Share {
 
 /// Prints the sizes.
 pub fn run(args: &DuArgs) -> Result<()> {
-    let inventory = Store::open(&args.cache.cache)?.inventory()?;
+    let inventory = args.cache.open_here()?.inventory()?;
     let (kinds, unnamed) = shares(&inventory);
     if args.json {
         let whole = json!({

@@ -72,10 +72,9 @@ pub struct GcArgs {
 
 /// Plans, prints the plan, and carries it out.
 pub fn run(args: &GcArgs) -> Result<()> {
-    let store = Store::open(&args.cache.cache)?;
-    // Where there is no cache, none is made to find it empty.
-    let alone = if args.dry_run || !args.cache.cache.is_dir() { None } else { Some(alone(args, &store)?) };
-    let plan = store.plan_gc(&policy(args)?, Timestamp::now())?;
+    let store = args.cache.open_here()?;
+    let alone = if args.dry_run { None } else { Some(alone(args, &store)?) };
+    let plan = store.plan_gc(&policy(args, &store)?, Timestamp::now())?;
     if args.json {
         say!("{}", serde_json::to_string_pretty(&plan).into_diagnostic()?);
     } else {
@@ -118,7 +117,7 @@ fn names(holders: &[Holder]) -> String {
     holders.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn policy(args: &GcArgs) -> Result<Policy> {
+fn policy(args: &GcArgs, store: &Store) -> Result<Policy> {
     let keep = if args.keep.is_empty() && !args.all {
         Keep::LastOfEach
     } else {
@@ -126,7 +125,7 @@ fn policy(args: &GcArgs) -> Result<Policy> {
         for pipeline in &args.keep {
             let changes = ChangeArgs { set: Vec::new(), over: Vec::new() };
             let pipeline = PipelineArgs { pipeline: pipeline.clone(), changes };
-            let mut opened = Opened::new(&pipeline, &args.cache)?;
+            let mut opened = Opened::new(&pipeline, &CacheArgs::at(store.root()))?;
             let plan = opened.plan(&SelectionArgs::default())?;
             work.extend(plan.entries.iter().filter_map(|entry| entry.fingerprint));
         }

@@ -12,7 +12,7 @@ use super::units::{age, ago, before};
 use crate::cli::args::CacheArgs;
 use crate::cli::style::{Cell, FAINT, STAGE, columns};
 use crate::report::format::{bytes, minute, plural};
-use crate::store::{Inventory, Store, Work, objects};
+use crate::store::{Inventory, Work, objects};
 
 /// List the results in the cache
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub struct LsArgs {
 
 /// Prints the list, what was used last first.
 pub fn run(args: &LsArgs) -> Result<()> {
-    let inventory = Store::open(&args.cache.cache)?.inventory()?;
+    let inventory = args.cache.open_here()?.inventory()?;
     let now = Timestamp::now();
     let pinned = inventory.reach(inventory.pins.keys().copied());
     let is_asked_for = |work: &&Work| {

@@ -18,7 +18,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use miette::Result;
 
-pub use chosen::{ChosenArgs, visited};
+use crate::cli::style::{STALE, paint};
+use crate::store::Durability;
+
+pub use chosen::{ChosenArgs, visit, visited};
 
 /// List, measure, check and clear the cache
 #[derive(Debug, Args)]
@@ -58,6 +61,13 @@ pub fn run(args: &CacheCommandArgs) -> Result<ExitCode> {
         CacheCommand::Unpin(args) => pin::unpin(args).map(|()| ExitCode::SUCCESS),
         CacheCommand::Push(args) => push::run(args),
         CacheCommand::Pull(args) => pull::run(args),
+    }
+}
+
+/// A word about a file system that cannot keep all that is written.
+pub fn warn_of(durability: Durability) {
+    if let Some(words) = durability.warning() {
+        tell!("{} {words}", paint(STALE, "warning:"));
     }
 }
 

@@ -63,7 +63,7 @@ pub struct UnpinArgs {
 
 /// Pins.
 pub fn pin(args: &PinArgs) -> Result<()> {
-    let (store, _visit) = visited(&args.cache)?;
+    let (store, _visit) = visited(&args.cache, Some(&args.chosen.target))?;
     let inventory = store.inventory()?;
     let chosen = args.chosen.find(&args.cache, &inventory)?;
     for fingerprint in &chosen.work {
@@ -76,7 +76,7 @@ pub fn pin(args: &PinArgs) -> Result<()> {
 
 /// Unpins.
 pub fn unpin(args: &UnpinArgs) -> Result<()> {
-    let (store, _visit) = visited(&args.cache)?;
+    let (store, _visit) = visited(&args.cache, args.target.as_deref())?;
     let inventory = store.inventory()?;
     let work: Vec<Fingerprint> = match &args.target {
         Some(target) => {

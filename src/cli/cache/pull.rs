@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::{Result, miette};
 
-use super::chosen::{is_pipeline, visited};
+use super::chosen::{folder, is_pipeline, visit};
 use super::transfer::{Item, Outcome, Report, TransferArgs};
+use super::warn_of;
 use crate::cli::args::PipelineArgs;
 use crate::cli::open::Opened;
+use crate::engine::PLAUSIBLE;
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Assessment, Graph, NodeId, named};
 use crate::store::{Control, Lookup, Pulled, Record, Remote, RemoteError, Store, objects};
@@ -36,9 +38,9 @@ pub struct PullArgs {
 
 /// Takes results.
 pub fn run(args: &PullArgs) -> Result<ExitCode> {
-    let (store, _visit) = visited(&args.with.cache)?;
+    let (store, _visit) = visit(Store::open(&folder(&args.with.cache, args.pipeline.as_deref()))?)?;
     if !args.with.dry_run {
-        store.prepare()?;
+        warn_of(store.prepare()?);
     }
     let report = match &args.pipeline {
         Some(path) if is_pipeline(path) => of_pipeline(args, path, &store)?,
@@ -137,7 +139,7 @@ fn pull(
     item: &Item,
     control: &Control<'_>,
 ) -> Result<(Outcome, Option<Record>), RemoteError> {
-    Ok(match store.pull(remote, &item.fingerprint, control)? {
+    Ok(match store.pull(remote, &item.fingerprint, PLAUSIBLE, control)? {
         Pulled::New { record, objects, bytes } => (Outcome::New { objects, bytes }, Some(*record)),
         Pulled::Known(record) => (Outcome::Known, Some(*record)),
         Pulled::Absent => (Outcome::Absent, None),

@@ -36,7 +36,7 @@ pub struct PushArgs {
 
 /// Sends results.
 pub fn run(args: &PushArgs) -> Result<ExitCode> {
-    let (store, _visit) = visited(&args.with.cache)?;
+    let (store, _visit) = visited(&args.with.cache, args.target.as_deref())?;
     let inventory = store.inventory()?;
     let Selected { work, unknown, url } = select(args, &inventory)?;
     let remote = args.with.remote.open(url.as_ref())?;

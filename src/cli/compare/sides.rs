@@ -11,7 +11,7 @@ use crate::cli::show::Target;
 use crate::fingerprint::Fingerprint;
 use crate::plan::Graph;
 use crate::report::studies::Study;
-use crate::store::{Lookup, Record, Store};
+use crate::store::{Lookup, Record};
 
 /// One side.
 pub enum Side {
@@ -67,8 +67,7 @@ impl Side {
 
     fn result(name: String, target: Target, cache: &CacheArgs) -> Result<Self> {
         let mut evaluations = Vec::new();
-        if cache.cache.is_dir() {
-            let store = Store::open(&cache.cache)?;
+        if let Some(store) = cache.open_if_there()? {
             for file in &target.files {
                 let takers = store.takers(&file.object)?;
                 // The last evaluation is the one that the present pipeline shows.
@@ -88,9 +87,10 @@ impl Side {
 
     /// A run is what it was, not what its pipeline would be now.
     fn run(text: &str, cache: &CacheArgs) -> Result<Self> {
-        let mut runs = Store::open(&cache.cache)?.runs()?;
+        let store = cache.open_here()?;
+        let mut runs = store.runs()?;
         let (id, run) = runs.swap_remove(chosen(&runs, text)?);
-        let opened = Opened::of_run(&id, &run, cache)?;
+        let opened = Opened::of_run(&id, &run, store)?;
         let fingerprints: Vec<Option<Fingerprint>> = opened
             .graph
             .iter()

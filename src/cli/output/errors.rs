@@ -6,7 +6,13 @@ use miette::{
     Diagnostic, LabeledSpan, MietteHandler, MietteHandlerOpts, ReportHandler, Severity, SourceCode,
 };
 
+use crate::cli::style::error_width;
 use crate::shown;
+
+/// Columns of an error where standard error is no terminal, and on a wide one.
+const WIDEST: usize = 100;
+/// A narrower terminal breaks the lines itself.
+const NARROWEST: usize = 20;
 
 /// Draws errors from here on.
 pub fn install() {
@@ -14,7 +20,7 @@ pub fn install() {
     let _ = miette::set_hook(Box::new(|_| {
         // Commands and names of files are never broken: a person may want to copy them.
         let whole_words = MietteHandlerOpts::new()
-            .width(100)
+            .width(error_width().clamp(NARROWEST, WIDEST))
             .context_lines(1)
             .wrap_lines(true)
             .break_words(false)

@@ -114,6 +114,12 @@ pub fn for_terminal(text: &str, stream: &impl anstream::stream::RawStream) -> St
     }
 }
 
+/// Lets bars have colours where all else on standard error has them.
+pub fn agree_on_colours() {
+    let choice = anstream::AutoStream::choice(&std::io::stderr());
+    console::set_colors_enabled_stderr(choice != anstream::ColorChoice::Never);
+}
+
 /// The exit code of a command that would end with `code`: a reader that has gone has what it wanted, but results that a
 /// full disk did not take are missing.
 pub fn end(code: ExitCode) -> ExitCode {

@@ -1,9 +1,11 @@
 //! Readers of the event stream: a terminal, JSON lines, TensorBoard, silence.
 
+mod overall;
 mod pace;
 mod tensorboard;
 mod terminal;
 
+pub use overall::Expected;
 pub use tensorboard::TensorBoard;
 pub use terminal::Terminal;
 

@@ -107,9 +107,9 @@ impl Target {
                 "`{target}` is too short: give at least {DIGITS} digits of a hash"
             ));
         }
-        let store = Store::open(&cache.cache)?;
-        let objects = store.objects_like(&digits);
-        let work = store.records_like(&digits);
+        let store = cache.open_here()?;
+        let objects = store.objects_like(&digits)?;
+        let work = store.records_like(&digits)?;
         match (objects.as_slice(), work.as_slice()) {
             ([object], []) => Self::object(&store, *object),
             ([], [fingerprint]) => match store.lookup(fingerprint)? {
@@ -122,12 +122,17 @@ impl Target {
                     "the record of {} is damaged",
                     fingerprint.short()
                 )),
+                Lookup::Unreadable => Err(miette!(
+                    help = "try again; look after the disk, or the server of the file system",
+                    "the record of {} cannot be read back from the disk",
+                    fingerprint.short()
+                )),
                 Lookup::Absent => Err(miette!("the record of {} is gone", fingerprint.short())),
             },
             ([], []) => Err(miette!(
                 help = "`runner status` and the table at the end of `runner run` show hashes; `--cache DIR` names another cache",
                 "nothing in the cache {} has a hash that begins with `{target}`",
-                cache.cache.display()
+                store.root().display()
             )),
             _ => Err(several(&store, target, &objects, &work)),
         }
@@ -168,10 +173,9 @@ impl Target {
         let object = ObjectHash::from(hasher.finalize());
         let mut found = Self { record: None, also_made_by: Vec::new(), files: Vec::new(), whole: false };
         // Where it came from is known if the cache has the same bytes.
-        let outputs = if cache.cache.is_dir() {
-            found.made_by(&Store::open(&cache.cache)?, object)?
-        } else {
-            Vec::new()
+        let outputs = match cache.open_if_there()? {
+            Some(store) => found.made_by(&store, object)?,
+            None => Vec::new(),
         };
         found.files.push(File { outputs, object, path: name, artifact });
         Ok(found)
@@ -237,9 +241,7 @@ fn several(store: &Store, target: &str, objects: &[ObjectHash], work: &[Fingerpr
     for fingerprint in work {
         let what = match store.lookup(fingerprint) {
             Ok(Lookup::Present(record)) => format!("the work of {}", record.provenance.stage),
-            Ok(Lookup::OutputMissing { .. } | Lookup::Damaged | Lookup::Absent) | Err(_) => {
-                "work without its result".to_owned()
-            }
+            _ => "work without its result".to_owned(),
         };
         lines.push(format!("{fingerprint}  {what}"));
     }

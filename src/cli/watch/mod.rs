@@ -67,10 +67,14 @@ struct Watched {
 
 /// Watches.
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
-    let store = Store::open(&args.cache.cache)?;
+    let is_file = std::path::Path::new(&args.what).extension().is_some_and(|extension| extension == "toml");
+    // A run may make the cache of its pipeline after this command has begun to wait for it.
+    let store = match is_file {
+        true => Store::open(&args.cache.of(std::path::Path::new(&args.what)))?,
+        false => args.cache.open_here()?,
+    };
     let stop = StopFlag::on_signals().into_diagnostic()?;
     let mut watched = find(args, &store)?;
-    let is_file = std::path::Path::new(&args.what).extension().is_some_and(|extension| extension == "toml");
     if watched.is_none() && is_file && !args.once {
         tell!("{}", paint(FAINT, "no run of it is known; waiting for one (Ctrl-C leaves)"));
         while watched.is_none() && !stop.is_raised() {
@@ -82,7 +86,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
         return Ok(left(&stop));
     }
     let mut opened = match &watched {
-        Some(watched) => Opened::of_run(&watched.id, &watched.run, &args.cache)?,
+        Some(watched) => Opened::of_run(&watched.id, &watched.run, store.clone())?,
         None => {
             let changes = ChangeArgs { set: Vec::new(), over: Vec::new() };
             Opened::new(&PipelineArgs { pipeline: args.what.clone().into(), changes }, &args.cache)?
@@ -107,7 +111,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let mut reporter: Option<Box<dyn Reporter>> = match (&screen, args.json) {
         (Some(_), _) => None,
         (None, true) => Some(Box::new(Json(stop.clone()))),
-        (None, false) => Some(Box::new(Terminal::on_stdout())),
+        (None, false) => Some(Box::new(Terminal::from_outside())),
     };
     if let Some(reporter) = &mut reporter {
         reporter.report(&beginning(&opened.name, &watched, &live));

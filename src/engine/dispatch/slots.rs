@@ -14,7 +14,10 @@ impl Dispatcher<'_, '_, '_> {
     /// Gives work to the first free slot.
     pub(super) fn hand_out(&mut self, task: Box<Task>) -> Result<(), EngineError> {
         if !self.prepared {
-            self.run.store.prepare()?;
+            let durability = self.run.store.prepare()?;
+            if let Some(words) = durability.warning() {
+                self.tell(Event::Warning { message: words.to_owned() });
+            }
             self.prepared = true;
         }
         let Some(slot) = self.free.first().copied().filter(|slot| self.fits(*slot, task.id)) else {

@@ -34,6 +34,11 @@ impl Buffers {
         let start = memory.as_ptr().align_offset(LINE).min(wanted - length);
         Buffer { memory, start, length, home: self.clone() }
     }
+
+    /// Empties the stock. What another phase of a training took has other sizes than what the next one needs.
+    pub fn release(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 impl Deref for Buffer {
@@ -75,5 +80,10 @@ mod tests {
         drop(again);
         assert!(buffers.take(10).as_ptr() != place, "a small buffer does not take up a large one");
         assert!(buffers.take(0).is_empty());
+        let kept = buffers.take(1000);
+        buffers.release();
+        assert!(buffers.0.lock().unwrap().is_empty());
+        drop(kept);
+        assert_eq!(buffers.0.lock().unwrap().len(), 1, "what was in use comes back");
     }
 }

@@ -63,6 +63,17 @@ impl Axis {
     }
 }
 
+impl Axis {
+    /// The keys that its values are for, each once: one, or those of a table.
+    pub fn keys(&self) -> Vec<String> {
+        let settings = self.choices.iter().flat_map(|choice| &choice.settings);
+        let mut keys: Vec<String> = settings.map(Setting::key).collect();
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+}
+
 /// A value in a label: `0.3`, `vgg11`, `[0.5,0.75]`.
 pub fn word(value: &Value) -> String {
     match value {

@@ -9,14 +9,14 @@ mod axis;
 mod range;
 mod table;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub use axis::Choice;
-pub use table::{axes, read, schema};
+pub use table::{TABLES, axes, read, schema};
 
 use super::change;
 use super::error::{Mistake, PipelineError, Place};
-use super::file::Pipeline;
+use super::file::{Pin, Pipeline};
 use super::order::order;
 use super::stages::StageDecl;
 use axis::Axis;
@@ -64,13 +64,30 @@ impl Pipeline {
         let mut sweep = (*self.sweep).clone();
         let mut more: Vec<Axis> = Vec::new();
         let mut mistakes = Vec::new();
-        let mut keys = HashSet::new();
+        let mut swept: HashMap<String, &str> = HashMap::new();
         for text in over {
             let (axis, found) = Axis::parse(text, self)?;
             mistakes.extend(found);
-            if !keys.insert(axis.key.clone()) {
-                let reason = format!("`{}` is swept twice; write all its values in one --over", axis.key);
-                return Err(change::unreadable("--over", text, reason));
+            for key in axis.keys() {
+                let (first, help) = if let Some(first) = swept.insert(key.clone(), text) {
+                    (
+                        format!("--over {}", change::repeated(first)),
+                        "write all values of a key in one --over".to_owned(),
+                    )
+                } else if let Some(pin) = self.pins.iter().find(|pin| pin.key == key) {
+                    (
+                        format!("--set {}", change::repeated(&pin.text)),
+                        format!("keep one of them: --set for one value of `{key}`, --over for several"),
+                    )
+                } else {
+                    continue;
+                };
+                return Err(PipelineError::Contradiction {
+                    first,
+                    second: format!("--over {}", change::repeated(text)),
+                    key,
+                    help,
+                });
             }
             let many = more.iter().fold(axis.choices.len(), |n, axis| n.saturating_mul(axis.choices.len()));
             if many > POINTS {
@@ -97,9 +114,21 @@ impl Pipeline {
         points.iter().map(|terms| self.at(terms, &named)).collect()
     }
 
+    /// The keys that the file sweeps, each once.
+    pub fn axes(&self) -> Vec<String> {
+        let Sweep { matrix, zip, include, .. } = &*self.sweep;
+        let mut keys: Vec<String> = Vec::new();
+        for axis in matrix.iter().chain(zip).chain(include.iter().flatten()) {
+            if !keys.contains(&axis.key) {
+                keys.push(axis.key.clone());
+            }
+        }
+        keys
+    }
+
     /// What `--set` of swept keys leaves of the points.
     fn pinned<'a>(&'a self, mut points: Vec<Terms<'a>>) -> Vec<Terms<'a>> {
-        for (key, choice) in &self.pins {
+        for Pin { key, choice, .. } in &self.pins {
             let has = |terms: &Terms<'_>| terms.iter().any(|t| t.key == key && t.choice.word == choice.word);
             if points.iter().any(has) {
                 points.retain(has);

@@ -56,7 +56,10 @@ fn expand(value: &str) -> Result<Vec<String>, String> {
         Some(text) => Decimal::parse(text).ok_or_else(|| format!("the step {text} is no decimal number"))?,
         None if first.places + last.places == 0 => Decimal { digits: 1, places: 0 },
         None => {
-            return Err(format!("the range {range} needs a step, such as `{range} step 0.1`"));
+            return Err(format!(
+                "the range {range} needs a step, such as `{range} step {}`",
+                tenth(&first, &last)
+            ));
         }
     };
     if step.digits <= 0 {
@@ -76,6 +79,14 @@ fn expand(value: &str) -> Result<Vec<String>, String> {
     Ok((0..=count).map(|n| Decimal { digits: first + n * step, places }.to_string()).collect())
 }
 
+/// A step of the size of a range's finer end.
+fn tenth(first: &Decimal, last: &Decimal) -> String {
+    Decimal { digits: 1, places: first.places.max(last.places) }.to_string()
+}
+
+/// The largest exponent of a number in a range.
+const EXPONENT: u32 = 30;
+
 /// A decimal number, exact: `digits / 10^places`.
 struct Decimal {
     digits: i128,
@@ -84,20 +95,35 @@ struct Decimal {
 
 impl Decimal {
     fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (text, exponent) = match text.split_once(['e', 'E']) {
+            Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
+            None => (text, 0),
+        };
+        if exponent.unsigned_abs() > EXPONENT {
+            return None;
+        }
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
         let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if !number(whole) || !number(fraction) {
             return None;
         }
-        let places = if digits.contains('.') { fraction.len() } else { 0 };
-        Some(Self { digits: text.replace('.', "").parse().ok()?, places: u32::try_from(places).ok()? })
+        let places = if digits.contains('.') { i32::try_from(fraction.len()).ok()? } else { 0 };
+        let digits: i128 = text.replace('.', "").parse().ok()?;
+        let places = places.checked_sub(exponent)?;
+        match u32::try_from(places) {
+            Ok(places) => Some(Self { digits, places }),
+            Err(_) => {
+                let digits = digits.checked_mul(10i128.checked_pow(places.unsigned_abs())?)?;
+                Some(Self { digits, places: 0 })
+            }
+        }
     }
 
     /// The digits for so many places.
     fn scaled(&self, places: u32) -> Option<i128> {
         // Far from overflow, so that sums and differences are safe.
-        let scaled = self.digits.checked_mul(10i128.checked_pow(places - self.places)?)?;
+        let scaled = self.digits.checked_mul(10i128.checked_pow(places.checked_sub(self.places)?)?)?;
         (scaled.unsigned_abs() < 1 << 100).then_some(scaled)
     }
 }
@@ -139,6 +165,15 @@ mod tests {
     }
 
     #[test]
+    fn ranges_take_exponents() {
+        assert_eq!(values("1e-4..1e-3 step 3e-4"), ["0.0001", "0.0004", "0.0007", "0.0010"]);
+        assert_eq!(values("1e2..3E2 step 1e2"), ["100", "200", "300"]);
+        assert_eq!(values("-1e-1..0 step 5e-2"), ["-0.10", "-0.05", "0.00"]);
+        assert!(super::values("1e-4..1e-2").unwrap_err().contains("step"));
+        assert!(super::values("1e-29..1 step 1e-29").is_err());
+    }
+
+    #[test]
     fn what_is_no_range_stays_as_it_is_written() {
         assert_eq!(values("../a, b..c, 1..x"), ["../a", "b..c", "1..x"]);
         assert_eq!(values("[0.5,0.75],[0.3]"), ["[0.5,0.75]", "[0.3]"]);
@@ -150,7 +185,12 @@ mod tests {
         for text in ["0", "12", "-3", "0.05", "-0.5", "10.00"] {
             assert_eq!(Decimal::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "-", ".5", "1.", "1e3", "0x1", "+1", "1_0"] {
+        for (text, decimal) in
+            [("1e3", "1000"), ("2.5e-3", "0.0025"), ("+1", "1"), ("-1E-2", "-0.01"), ("1.50e1", "15.0")]
+        {
+            assert_eq!(Decimal::parse(text).unwrap().to_string(), decimal);
+        }
+        for text in ["", "-", ".5", "1.", "e3", "1e", "1e99", "1e3e3", "0x1", "1_0", "--1"] {
             assert!(Decimal::parse(text).is_none(), "{text}");
         }
     }

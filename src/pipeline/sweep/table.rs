@@ -8,12 +8,17 @@ use super::axis::{Axis, Choice};
 use super::{Sweep, range};
 use crate::pipeline::catalog::{Catalog, KindSchema};
 use crate::pipeline::change::Setting;
-use crate::pipeline::check::{Checker, nearest};
+use crate::pipeline::change::no_stage;
+use crate::pipeline::check::Checker;
 use crate::pipeline::inputs::{self, INPUTS};
 use crate::pipeline::stages::{Declared, Known};
+use crate::pipeline::suggest::{self, nearest};
 
 /// How an axis is written.
 const FORM: &str = "write STAGE.KEY = [A, B], data.KEY = [A, B] or seed = \"1..3\" (both ends included)";
+
+/// The tables of a sweep.
+pub const TABLES: [&str; 4] = ["matrix", "zip", "include", "exclude"];
 
 /// What stands on the right of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,8 +51,10 @@ pub fn read(
             "exclude" => sweep.exclude = reader.list("sweep.exclude", value),
             "include" => sweep.include = reader.list("sweep.include", value),
             other => {
-                let near = nearest(other, ["matrix", "zip", "include", "exclude"]);
+                let is_axis = other == "seed" || other == "data" || stages.kind(other).is_some();
+                let near = nearest(other, TABLES);
                 let help = match near.strip_prefix("did") {
+                    _ if is_axis => format!("did you mean `sweep.matrix.{other}`?"),
                     Some(_) => near,
                     None => format!("{near}; axes stand in `[sweep.matrix]`"),
                 };
@@ -148,7 +155,12 @@ impl Reader<'_> {
                         let names = self.stages.stages.iter().map(|stage| stage.name.as_str());
                         let help = match target.contains('.') {
                             true => "write the key without quotes: STAGE.KEY = [A, B]".to_owned(),
-                            false => nearest(&target, names.chain(["data", "seed"])),
+                            false => no_stage(
+                                &target,
+                                &self.stages.stages,
+                                self.catalog,
+                                names.chain(["data", "seed"]),
+                            ),
                         };
                         let words = format!("`{target}` is no stage, and neither `data` nor `seed`");
                         self.checker.mistake(key.span(), words, help);
@@ -229,7 +241,7 @@ impl Reader<'_> {
                 }
                 Some(leaf) => axes.extend(self.axis(path, value, leaf, form)),
                 None => {
-                    let near = nearest(inner, properties.keys().map(String::as_str));
+                    let near = suggest::key(inner, schema, &[], &format!("{name}."));
                     self.checker.mistake(key.span(), format!("unknown key `{}`", path.join(".")), near);
                 }
             }

@@ -1,12 +1,13 @@
 //! The channels that each search kept, layer by layer.
 
 use super::label::{self, Label};
-use super::{Absent, Searched, Study, numbers, sheet};
+use super::{Absent, Method, Methods, Order, Searched, Study, numbers, sheet};
+use crate::report::format::plain;
 
 /// The figure's data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Channels {
-    /// The structures, those of a search together, in the order of the points.
+    /// The structures, by method, then by budget, then by seed.
     pub structures: Vec<Structure>,
 }
 
@@ -15,8 +16,12 @@ pub struct Channels {
 pub struct Structure {
     /// The search.
     pub search: String,
+    /// The method that it works for.
+    pub method: Method,
     /// Its point, seeds included.
     pub label: Label,
+    /// The budget and other numbers of the point, seeds included.
+    pub places: Label,
     /// The share of the FLOPs that it was to keep.
     pub wanted: Option<f64>,
     /// Channels kept in each convolution.
@@ -26,12 +31,16 @@ pub struct Structure {
 }
 
 impl Structure {
-    pub(super) fn of(found: &Searched<'_>) -> Option<Self> {
+    fn of(found: &Searched<'_>, methods: &Methods) -> Option<Self> {
         let (kept, full) = (numbers(&found.metrics["channels"]), numbers(&found.metrics["channels_full"]));
         let whole = !kept.is_empty() && kept.len() == full.len() && !full.contains(&0);
+        let (method, mut places) = methods.of_search(found.id, found.name, &found.label);
+        places.extend(label::seeds(&found.label));
         whole.then(|| Self {
             search: found.name.to_owned(),
+            method,
             label: found.label.clone(),
+            places,
             wanted: found.metrics["wanted_ratio"].as_f64(),
             kept,
             full,
@@ -50,24 +59,26 @@ impl Channels {
     /// # Errors
     /// No search has run.
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
+        let methods = Methods::of(study);
         let mut structures: Vec<Structure> =
-            study.searched().filter_map(|found| Structure::of(&found)).collect();
+            study.searched().filter_map(|found| Structure::of(&found, &methods)).collect();
         if structures.is_empty() {
             return Err(Absent::new("no search for channels has run yet"));
         }
-        let names: Vec<String> = structures.iter().map(|one| one.search.clone()).collect();
-        let place = |name: &str| names.iter().position(|other| other == name);
-        structures.sort_by(|a, b| {
-            place(&a.search)
-                .cmp(&place(&b.search))
-                .then_with(|| a.wanted.unwrap_or(0.0).total_cmp(&b.wanted.unwrap_or(0.0)))
-        });
+        structures.sort_by(|a, b| Order::of(&a.method, &a.places).compare(&Order::of(&b.method, &b.places)));
         Ok(Self { structures })
     }
 
-    /// The structures of each search.
-    pub fn by_search(&self) -> Vec<&[Structure]> {
-        self.structures.chunk_by(|a, b| a.search == b.search).collect()
+    /// The structures of networks with the same layers.
+    pub fn by_layers(&self) -> Vec<Vec<&Structure>> {
+        let mut groups: Vec<Vec<&Structure>> = Vec::new();
+        for one in &self.structures {
+            match groups.iter_mut().find(|group| group[0].full == one.full) {
+                Some(group) => group.push(one),
+                None => groups.push(vec![one]),
+            }
+        }
+        groups
     }
 
     /// As CSV, a row for each layer of each structure.
@@ -76,15 +87,16 @@ impl Channels {
             let shares = one.shares();
             (0..one.kept.len()).map(move |layer| {
                 vec![
+                    one.method.name.clone(),
                     one.search.clone(),
                     label::words(&one.label),
                     (layer + 1).to_string(),
                     one.kept[layer].to_string(),
                     one.full[layer].to_string(),
-                    shares[layer].to_string(),
+                    plain(shares[layer]),
                 ]
             })
         });
-        sheet(&["search", "point", "layer", "kept", "full", "share"], rows)
+        sheet(&["method", "search", "point", "layer", "kept", "full", "share"], rows)
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::label::{self, Label};
-use super::{Absent, Study, sheet};
+use super::{Absent, Method, Methods, Order, Study, sheet};
 use crate::report::Mean;
+use crate::report::format::plain;
 use crate::train::EpochRecord;
 
 /// The figure's data: a curve for each training stage and point, over seeds.
@@ -19,8 +20,12 @@ pub struct Curves {
 pub struct Curve {
     /// The stage.
     pub stage: String,
+    /// The method whose network it trains, or the stage itself.
+    pub method: Method,
     /// Its point, without seeds.
     pub label: Label,
+    /// The budget and other numbers of its point.
+    pub places: Label,
     /// Each seed in words, and its epochs.
     pub runs: Vec<(String, Vec<EpochRecord>)>,
 }
@@ -41,7 +46,7 @@ pub struct EpochMeans {
 }
 
 impl Curve {
-    /// The means of every epoch.
+    /// The means of every epoch that a run has, in order. Of epochs with the same number in a run the last one counts.
     pub fn means(&self) -> Vec<EpochMeans> {
         // By the epochs that are there, not by all up to the last: what a record says of its epoch may be any number.
         let mut epochs: BTreeMap<u64, Vec<&EpochRecord>> = BTreeMap::new();
@@ -76,6 +81,7 @@ impl Curves {
     /// # Errors
     /// Nothing was trained yet.
     pub fn of(study: &Study<'_>) -> Result<Self, Absent> {
+        let methods = Methods::of(study);
         let mut curves: Vec<Curve> = Vec::new();
         for (id, record) in study.records() {
             let history =
@@ -86,18 +92,23 @@ impl Curves {
                 continue;
             };
             let whole = study.graph.common_label(id);
-            let (stage, label) = (study.graph.node(id).name.clone(), label::without_seeds(&whole));
+            let label = label::without_seeds(&whole);
+            let (stage, method, places) = methods.of_training(id, &study.graph.node(id).name, &label);
             let run = (label::words(&label::seeds(&whole)), history);
             match curves.iter_mut().find(|curve| (&curve.stage, &curve.label) == (&stage, &label)) {
                 Some(curve) => curve.runs.push(run),
-                None => curves.push(Curve { stage, label, runs: vec![run] }),
+                None => curves.push(Curve { stage, method, label, places, runs: vec![run] }),
             }
         }
         if curves.is_empty() {
             return Err(Absent::new("nothing was trained yet"));
         }
         let stages: Vec<String> = curves.iter().map(|curve| curve.stage.clone()).collect();
-        curves.sort_by_key(|curve| stages.iter().position(|stage| *stage == curve.stage));
+        let place = |curve: &Curve| stages.iter().position(|stage| *stage == curve.stage);
+        curves.sort_by(|a, b| {
+            let order = |curve: &Curve| Order::of(&curve.method, &curve.places);
+            place(a).cmp(&place(b)).then_with(|| order(a).compare(&order(b)))
+        });
         Ok(Self { curves })
     }
 
@@ -111,19 +122,19 @@ impl Curves {
         let rows = self.curves.iter().flat_map(|curve| {
             curve.runs.iter().flat_map(move |(seed, run)| {
                 run.iter().map(move |record| {
-                    let maybe = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+                    let maybe = |value: Option<f64>| value.map_or(String::new(), plain);
                     vec![
                         curve.stage.clone(),
                         label::words(&curve.label),
                         seed.clone(),
                         record.epoch.to_string(),
-                        record.train_loss.to_string(),
-                        record.train_accuracy.to_string(),
+                        plain(record.train_loss),
+                        plain(record.train_accuracy),
                         maybe(record.validation_loss),
                         maybe(record.validation_accuracy),
                         maybe(record.sparsity),
                         maybe(record.mean_gate),
-                        record.lr.to_string(),
+                        plain(record.lr),
                     ]
                 })
             })
@@ -147,6 +158,7 @@ impl Curves {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Role;
     use super::*;
 
     fn record(epoch: u64, loss: f64, validation: Option<f64>) -> EpochRecord {
@@ -165,7 +177,13 @@ mod tests {
     #[test]
     fn epochs_of_any_number_cost_no_more_than_their_records() {
         let run = vec![record(1, 2.0, None), record(10_000_000, 1.0, None), record(u64::MAX, 0.5, None)];
-        let curve = Curve { stage: "retrain".into(), label: vec![], runs: vec![("".into(), run)] };
+        let curve = Curve {
+            stage: "retrain".into(),
+            method: Method { name: "retrain".into(), role: Role::Method(0) },
+            label: vec![],
+            places: vec![],
+            runs: vec![("".into(), run)],
+        };
         let epochs: Vec<u64> = curve.means().iter().map(|means| means.epoch).collect();
         assert_eq!(epochs, [1, 10_000_000, u64::MAX]);
     }
@@ -174,7 +192,9 @@ mod tests {
     fn an_epoch_is_the_mean_of_the_runs_that_came_so_far() {
         let curve = Curve {
             stage: "retrain".into(),
+            method: Method { name: "retrain".into(), role: Role::Method(0) },
             label: vec![],
+            places: vec![],
             runs: vec![
                 ("seed=1".into(), vec![record(1, 2.0, Some(0.5)), record(2, 1.0, Some(0.75))]),
                 ("seed=2".into(), vec![record(1, 4.0, None)]),

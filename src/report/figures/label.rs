@@ -42,6 +42,17 @@ pub fn words(label: &Label) -> String {
     terms.join(" ")
 }
 
+/// Numbers of a point as figures write them: `30% of the FLOPs`, and other keys as [`words`] has them.
+pub fn budget(label: &Label) -> String {
+    let word = |(key, value): &(String, String)| match value.parse::<f64>() {
+        Ok(ratio) if key.ends_with("flops_ratio") => {
+            format!("{}% of the FLOPs", crate::report::format::number(100.0 * ratio))
+        }
+        _ => format!("{key}={value}"),
+    };
+    short(label).iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
 /// What a curve of networks is called, and where its networks stand on it: values that are words (a rule, a budget of
 /// training) tell methods apart, numbers are places on a curve. The stage that trained is named where there are no words, or
 /// several such stages.

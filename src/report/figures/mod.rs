@@ -9,6 +9,7 @@ mod confusion;
 mod curves;
 mod gates;
 pub mod label;
+mod methods;
 mod pareto;
 mod similarity;
 mod stages;
@@ -18,8 +19,9 @@ pub use channels::{Channels, Structure};
 pub use confusion::{Confusion, Matrix};
 pub use curves::{Curve, Curves, EpochMeans};
 pub use gates::{Gates, Histogram, Threshold};
+pub use methods::{Method, Methods, Order, Role};
 pub use pareto::{Pareto, ParetoPoint};
-pub use similarity::{Correlations, Similarity, correlation};
+pub use similarity::{Compared, Correlations, Similarity, correlation};
 pub use stages::{Stage, StageGraph};
 pub use time::{StageTime, Time, Took};
 
@@ -113,40 +115,6 @@ impl FigureId {
             Self::Time => "Time per stage",
         }
     }
-
-    /// How it is read, in a sentence or two.
-    pub fn caption(self) -> &'static str {
-        match self {
-            Self::Pareto => {
-                "Test accuracy of each trained network against its multiply-accumulates, as a share of the plain \
-                 network's. Points are means over seeds, bars the sample standard deviation (none for a single \
-                 seed). The pale band follows the points that none beats at its cost; the dotted line is the unpruned network."
-            }
-            Self::Channels => {
-                "The share of each convolution's channels that the search kept, a row for each point and seed. Numbers are \
-                 percent."
-            }
-            Self::Gates => {
-                "How the scores of all channels of all layers are spread, and the thresholds that the searches found: \
-                 what lies left of the line was removed, save what a layer needs to live."
-            }
-            Self::Curves => {
-                "Means over seeds by epoch, each seed as a thin line. Solid: validation images; dotted: training images."
-            }
-            Self::Similarity => {
-                "Pearson's correlation of the shares of channels kept per layer, between the structures found at the same \
-                 budget: 1 where two searches spread the budget over the layers alike. A dash stands where all layers keep \
-                 the same share, which leaves nothing to correlate."
-            }
-            Self::Confusion => {
-                "Test images by true class (row) and predicted class (column), summed over seeds; shades are shares of the row."
-            }
-            Self::Graph => "What each stage takes from which, and what of it is in the cache.",
-            Self::Time => {
-                "Wall time of all work of a stage, over all points and seeds; shared work counts once."
-            }
-        }
-    }
 }
 
 impl std::str::FromStr for FigureId {
@@ -197,6 +165,41 @@ impl Content {
         })
     }
 
+    /// How it is read, in a sentence or two.
+    pub fn caption(&self) -> &'static str {
+        match self {
+            Self::Pareto(_) => {
+                "Test accuracy of each method against its multiply-accumulates (FLOPs), as a share of the unpruned \
+                 network's. Marks are means over seeds; small marks are single seeds. Where all pruned networks have one \
+                 budget, each method has a row. Marks that would cover each other are moved sideways by a few pixels."
+            }
+            Self::Channels(_) => {
+                "The share of each convolution's channels that a search kept, in percent. Rows are sorted by method, \
+                 budget and seed."
+            }
+            Self::Gates(_) => {
+                "The scores of all channels of all layers, and the thresholds of the searches: a channel with a score \
+                 left of the line was removed, except the last channels of a layer and those that filled the budget up."
+            }
+            Self::Curves(_) => {
+                "Means over seeds by epoch. A band is one sample standard deviation to both sides."
+            }
+            Self::Similarity(_) => {
+                "Pearson's correlation of the shares of channels kept per layer, between the structures of one budget: 1 \
+                 where two searches spread the budget over the layers alike. A dash stands where a structure keeps the \
+                 same share of every layer, which leaves nothing to correlate."
+            }
+            Self::Confusion(_) => {
+                "Test images by true class (row) and predicted class (column), summed over seeds. Colours are shares of \
+                 the row; numbers are images."
+            }
+            Self::Graph(_) => "The stages, the inputs of each, and which results are in the cache.",
+            Self::Time(_) => {
+                "Wall time of all work of a stage, over all points and seeds; shared work counts once."
+            }
+        }
+    }
+
     /// As CSV with a head, for whoever draws it anew.
     pub fn csv(&self) -> String {
         match self {
@@ -216,11 +219,13 @@ impl Content {
 struct Evaluated<'a> {
     trained_by: &'a str,
     label: Label,
+    classes: Option<&'static [&'static str]>,
     metrics: &'a Value,
 }
 
 /// A search that cut a network to its budget.
 struct Searched<'a> {
+    id: NodeId,
     name: &'a str,
     label: Label,
     metrics: &'a Value,
@@ -239,17 +244,20 @@ impl<'a> Study<'a> {
         graph.iter().filter_map(move |(id, _)| Some((id, plan.entry(id).record()?)))
     }
 
-    /// One network of every evaluation: the best by validation where there are several.
+    /// One network of every input of every evaluation: the best by validation where there are several.
     fn evaluated(&self) -> impl Iterator<Item = Evaluated<'a>> + use<'a> {
         let graph = self.graph;
-        self.records().filter_map(move |(id, record)| {
-            let edge = graph.node(id).inputs.first()?;
-            let best = edge.outputs.iter().find(|output| *output == "best");
-            let output = best.or(edge.outputs.first())?;
-            let metrics = record.metrics["networks"].get(output.as_str())?;
-            let trained_by = graph.node(edge.from).name.as_str();
-            Some(Evaluated { trained_by, label: graph.common_label(id), metrics })
-        })
+        let networks = move |(id, record): (NodeId, &'a Record)| {
+            let classes = graph.data[graph.node(id).data].class_names();
+            graph.node(id).inputs.iter().filter_map(move |edge| {
+                let best = edge.outputs.iter().find(|output| *output == "best");
+                let output = best.or(edge.outputs.first())?;
+                let metrics = record.metrics["networks"].get(output.as_str())?;
+                let trained_by = trainer(graph, id, edge.from);
+                Some(Evaluated { trained_by, label: graph.common_label(id), classes, metrics })
+            })
+        };
+        self.records().flat_map(networks)
     }
 
     fn searched(&self) -> impl Iterator<Item = Searched<'a>> + use<'a> {
@@ -258,10 +266,24 @@ impl<'a> Study<'a> {
             move |(id, record)| {
                 let node = graph.node(id);
                 let from = node.inputs.iter().find(|edge| matches!(edge.role.as_str(), "scores" | "network"));
-                Searched { name: &node.name, label: graph.common_label(id), metrics: &record.metrics, from }
+                Searched {
+                    id,
+                    name: &node.name,
+                    label: graph.common_label(id),
+                    metrics: &record.metrics,
+                    from,
+                }
             },
         )
     }
+}
+
+/// What the stage whose network an evaluation takes is called at the evaluation's first point. The same work may have
+/// another name at other points.
+fn trainer(graph: &Graph, evaluation: NodeId, from: NodeId) -> &str {
+    let usage = graph.node(evaluation).uses.first();
+    let stages = usage.map_or(&[][..], |usage| &graph.points[usage.point].stages);
+    stages.iter().find(|(_, id)| *id == from).map_or(&graph.node(from).name, |(name, _)| name)
 }
 
 /// A table as CSV.

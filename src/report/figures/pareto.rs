@@ -3,32 +3,36 @@
 use std::collections::BTreeSet;
 
 use super::label::{self, Label};
-use super::{Absent, Study, sheet};
+use super::methods::nothing_evaluated;
+use super::{Absent, Method, Methods, Order, Study, sheet};
+use crate::report::format::plain;
 use crate::report::{Grouping, Mean, Metric, Row, merged_rows, observations};
 
 /// The figure's data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pareto {
-    /// Evaluated networks, averaged over seeds; those of a series stand together, the cheapest first.
+    /// Evaluated networks, averaged over seeds; by method, then by budget.
     pub points: Vec<ParetoPoint>,
 }
 
-/// One structure's cost and accuracy over seeds.
+/// One method's cost and accuracy at a budget, over seeds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParetoPoint {
-    /// The method, as the table names it.
-    pub series: String,
+    /// The method.
+    pub method: Method,
     /// Which of its networks: `best`, `last`, ...
     pub output: String,
-    /// The swept parameters that were not averaged over.
+    /// The budget and other numbers that were not averaged over.
     pub label: Label,
     /// Multiply-accumulates over those of the plain network.
     pub flops: Mean,
     /// Share of test images classified rightly.
     pub accuracy: Mean,
+    /// The accuracy of each network.
+    pub runs: Vec<f64>,
     /// Whether no channel was removed.
     pub unpruned: bool,
-    /// Whether no other point is as accurate for less, or more accurate for as much.
+    /// Whether no other mean is as accurate for less, or more accurate for as much.
     pub on_front: bool,
 }
 
@@ -50,22 +54,23 @@ impl Pareto {
         found.retain(|one| one.output == "best" || !best.contains(&(one.label.clone(), one.stage.clone())));
         let over = graph.axes().into_iter().filter(|key| label::is_seed(key)).collect();
         let rows = merged_rows(graph, &found, &Grouping { over, ..Grouping::default() });
-        let points: Vec<ParetoPoint> = rows.iter().filter_map(point).collect();
+        let methods = Methods::of(study);
+        let points: Vec<ParetoPoint> = rows.iter().filter_map(|row| point(row, &methods)).collect();
         if points.is_empty() {
-            return Err(Absent::new("no network was evaluated yet"));
+            return Err(nothing_evaluated());
         }
-        Ok(Self { points: front(sorted(points)) })
+        Ok(Self { points: with_front(points) })
     }
 
-    /// The names of the series, in the order in which they are drawn.
-    pub fn series(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = Vec::new();
+    /// The methods, in the order of the study.
+    pub fn methods(&self) -> Vec<&Method> {
+        let mut methods: Vec<&Method> = Vec::new();
         for point in &self.points {
-            if !names.contains(&point.series.as_str()) {
-                names.push(&point.series);
+            if !methods.contains(&&point.method) {
+                methods.push(&point.method);
             }
         }
-        names
+        methods
     }
 
     /// As CSV, a row a point.
@@ -85,15 +90,15 @@ impl Pareto {
         sheet(
             &head,
             self.points.iter().map(|point| {
-                let sd = |mean: Mean| mean.sd.map_or(String::new(), |sd| sd.to_string());
+                let sd = |mean: Mean| mean.sd.map_or(String::new(), plain);
                 vec![
-                    point.series.clone(),
+                    point.method.name.clone(),
                     point.output.clone(),
                     label::words(&point.label),
                     point.accuracy.n.to_string(),
-                    point.flops.mean.to_string(),
+                    plain(point.flops.mean),
                     sd(point.flops),
-                    point.accuracy.mean.to_string(),
+                    plain(point.accuracy.mean),
                     sd(point.accuracy),
                     point.unpruned.to_string(),
                     point.on_front.to_string(),
@@ -104,68 +109,108 @@ impl Pareto {
 }
 
 /// A row of the table as a point.
-fn point(row: &Row) -> Option<ParetoPoint> {
+fn point(row: &Row, methods: &Methods) -> Option<ParetoPoint> {
+    let (method, label) = methods.of_network(&row.stage, &row.label);
+    // A damaged record may hold numbers that are no shares; they have no place in the figure.
+    let flops = row.means.get(&Metric::FlopsRatio).filter(|ratio| ratio.mean > 0.0 && ratio.mean < 1e6);
+    let accuracy = row.means.get(&Metric::Accuracy).filter(|share| (0.0..=1.0).contains(&share.mean));
     Some(ParetoPoint {
-        series: row.name.clone(),
+        method,
         output: row.output.clone(),
-        label: row.places.clone(),
-        flops: *row.means.get(&Metric::FlopsRatio)?,
-        accuracy: *row.means.get(&Metric::Accuracy)?,
+        label,
+        flops: *flops?,
+        accuracy: *accuracy?,
+        runs: row.accuracies.clone(),
         unpruned: row.unpruned,
         on_front: false,
     })
 }
 
-/// Points of a series stand together, the cheapest first.
-fn sorted(mut points: Vec<ParetoPoint>) -> Vec<ParetoPoint> {
-    let place: Vec<String> = points.iter().map(|point| point.series.clone()).collect();
-    let place = |name: &str| place.iter().position(|other| other == name);
-    points
-        .sort_by(|a, b| place(&a.series).cmp(&place(&b.series)).then(a.flops.mean.total_cmp(&b.flops.mean)));
-    points
-}
-
-/// Marks the points that no other dominates.
-fn front(mut points: Vec<ParetoPoint>) -> Vec<ParetoPoint> {
-    let all: Vec<(f64, f64)> = points.iter().map(|point| (point.flops.mean, point.accuracy.mean)).collect();
-    for point in &mut points {
-        let (flops, accuracy) = (point.flops.mean, point.accuracy.mean);
-        let dominates = |other: &(f64, f64)| {
-            other.0 <= flops && other.1 >= accuracy && (other.0 < flops || other.1 > accuracy)
-        };
-        point.on_front = !all.iter().any(dominates);
+/// The points by method and budget, those on the front marked.
+fn with_front(mut points: Vec<ParetoPoint>) -> Vec<ParetoPoint> {
+    points.sort_by(|a, b| {
+        let order = |point: &ParetoPoint| Order::of(&point.method, &point.label);
+        order(a).compare(&order(b)).then(a.flops.mean.total_cmp(&b.flops.mean))
+    });
+    let means: Vec<(f64, f64)> = points.iter().map(|point| (point.flops.mean, point.accuracy.mean)).collect();
+    for (point, on_front) in points.iter_mut().zip(front(&means)) {
+        point.on_front = on_front;
     }
     points
 }
 
+/// Which points no other dominates. Cost is to be low, accuracy high; a point dominates another that is no better in
+/// either and worse in one.
+fn front(points: &[(f64, f64)]) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..points.len()).collect();
+    order.sort_by(|a, b| points[*a].0.total_cmp(&points[*b].0).then(points[*b].1.total_cmp(&points[*a].1)));
+    let mut found = vec![false; points.len()];
+    // The most accurate of all cheaper points, and of those of the same cost.
+    let (mut cheaper, mut equal, mut cost) = (f64::NEG_INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY);
+    for at in order {
+        let (flops, accuracy) = points[at];
+        if flops > cost {
+            (cheaper, equal, cost) = (cheaper.max(equal), accuracy, flops);
+        }
+        found[at] = accuracy > cheaper && accuracy >= equal;
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Role;
     use super::*;
 
-    fn found(series: &str, ratio: &str, flops: f64, accuracy: f64) -> ParetoPoint {
-        let label = vec![("flops_ratio".to_owned(), ratio.to_owned())];
-        let mean = |value: f64| Mean { n: 1, mean: value, sd: None };
+    fn found(place: usize, ratio: &str, flops: f64, runs: &[f64]) -> ParetoPoint {
         ParetoPoint {
-            series: series.into(),
+            method: Method { name: ["gates", "uniform"][place].to_owned(), role: Role::Method(place) },
             output: "best".into(),
-            label,
-            flops: mean(flops),
-            accuracy: mean(accuracy),
+            label: vec![("flops_ratio".to_owned(), ratio.to_owned())],
+            flops: Mean::of(&vec![flops; runs.len()]).unwrap(),
+            accuracy: Mean::of(runs).unwrap(),
+            runs: runs.to_vec(),
             unpruned: false,
             on_front: false,
         }
     }
 
     #[test]
-    fn points_stand_by_series_and_the_front_is_what_brute_force_finds() {
-        let points = front(sorted(vec![
-            found("gates", "0.5", 0.50, 0.90),
-            found("uniform", "0.3", 0.30, 0.85),
-            found("gates", "0.3", 0.30, 0.82),
-            found("uniform", "0.5", 0.50, 0.88),
-        ]));
-        let names: Vec<_> = points.iter().map(|p| (p.series.as_str(), p.label[0].1.as_str())).collect();
+    fn points_are_sorted_by_method_and_budget() {
+        let points = with_front(vec![
+            found(0, "0.5", 0.50, &[0.90]),
+            found(1, "0.3", 0.30, &[0.85]),
+            found(0, "0.3", 0.30, &[0.80, 0.84]),
+            found(1, "0.5", 0.50, &[0.88]),
+        ]);
+        let names: Vec<_> = points.iter().map(|p| (p.method.name.as_str(), p.label[0].1.as_str())).collect();
         assert_eq!(names, [("gates", "0.3"), ("gates", "0.5"), ("uniform", "0.3"), ("uniform", "0.5")]);
         assert_eq!(points.iter().map(|p| p.on_front).collect::<Vec<_>>(), [false, true, true, false]);
+    }
+
+    #[test]
+    fn the_front_is_that_of_means_and_not_of_single_networks() {
+        // The best single network is of gates (0.95), the best mean of uniform (0.90 against 0.85).
+        let points =
+            with_front(vec![found(0, "0.3", 0.30, &[0.95, 0.75]), found(1, "0.3", 0.30, &[0.91, 0.89])]);
+        assert_eq!(points.iter().map(|p| p.on_front).collect::<Vec<_>>(), [false, true]);
+    }
+
+    proptest! {
+        /// A coarse grid, so that costs, accuracies and whole points are often equal.
+        #[test]
+        fn the_front_is_what_brute_force_finds(points in prop::collection::vec((0u8..6, 0u8..6), 0..30)) {
+            let points: Vec<(f64, f64)> =
+                points.into_iter().map(|(cost, accuracy)| (f64::from(cost) / 10.0, f64::from(accuracy) / 10.0)).collect();
+            let dominated = |(flops, accuracy): (f64, f64)| {
+                points.iter().any(|other| {
+                    other.0 <= flops && other.1 >= accuracy && (other.0 < flops || other.1 > accuracy)
+                })
+            };
+            let brute: Vec<bool> = points.iter().map(|point| !dominated(*point)).collect();
+            prop_assert_eq!(front(&points), brute);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! How alike the structures are that searches found at the same budget, over seeds and rules.
 
 use super::label::{self, Label};
-use super::{Absent, Channels, Structure, Study, sheet};
-use crate::report::format::number;
+use super::{Absent, Channels, Method, Structure, Study, sheet};
+use crate::report::format::{number, plain};
 
 /// The figure's data: a matrix for each budget.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,11 +16,27 @@ pub struct Similarity {
 pub struct Correlations {
     /// The budget, in words.
     pub name: String,
-    /// The structures: search and seed.
-    pub structures: Vec<String>,
+    /// The structures, by method, then by other numbers, then by seed.
+    pub structures: Vec<Compared>,
     /// Pearson's correlation of the shares kept per layer, structure by structure; `None` where one of them keeps the
     /// same share of every layer.
     pub values: Vec<Vec<Option<f64>>>,
+}
+
+/// A structure among those of its budget.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// Its method.
+    pub method: Method,
+    /// What its point has beside the budget.
+    pub places: Label,
+}
+
+impl Compared {
+    /// The method, and what its point has beside the budget.
+    pub fn words(&self) -> String {
+        format!("{} {}", self.method.name, label::words(&self.places)).trim_end().to_owned()
+    }
 }
 
 impl Similarity {
@@ -56,7 +72,7 @@ impl Similarity {
             Correlations {
                 name: wanted
                     .map_or("all".to_owned(), |wanted| format!("{}% of the FLOPs", number(100.0 * wanted))),
-                structures: group.iter().map(|one| name(one)).collect(),
+                structures: group.iter().map(|one| compared(one)).collect(),
                 values: shares.iter().map(row).collect(),
             }
         };
@@ -74,9 +90,9 @@ impl Similarity {
             pairs.map(move |(a, b, value)| {
                 vec![
                     matrix.name.clone(),
-                    matrix.structures[a].clone(),
-                    matrix.structures[b].clone(),
-                    value.map_or(String::new(), |value| value.to_string()),
+                    matrix.structures[a].words(),
+                    matrix.structures[b].words(),
+                    value.map_or(String::new(), plain),
                 ]
             })
         });
@@ -84,11 +100,9 @@ impl Similarity {
     }
 }
 
-/// The search and what of its point is not the budget.
-fn name(structure: &Structure) -> String {
-    let rest: Label =
-        structure.label.iter().filter(|(key, _)| !key.ends_with("flops_ratio")).cloned().collect();
-    format!("{} {}", structure.search, label::words(&rest)).trim_end().to_owned()
+fn compared(structure: &Structure) -> Compared {
+    let places = structure.places.iter().filter(|(key, _)| !key.ends_with("flops_ratio")).cloned().collect();
+    Compared { method: structure.method.clone(), places }
 }
 
 /// Pearson's correlation of two lists of the same length; `None` where one of them does not vary.
@@ -108,6 +122,7 @@ pub fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Role;
     use super::*;
 
     #[test]
@@ -127,9 +142,14 @@ mod tests {
 
     #[test]
     fn structures_are_compared_within_their_budget_only() {
+        let point = |wanted: f64, seed: &str| -> Label {
+            vec![("s.flops_ratio".into(), wanted.to_string()), ("seed".into(), seed.into())]
+        };
         let structure = |search: &str, seed: &str, wanted: f64, kept: [u64; 3]| Structure {
             search: search.into(),
-            label: vec![("s.flops_ratio".into(), wanted.to_string()), ("seed".into(), seed.into())],
+            method: Method { name: search.into(), role: Role::Method(0) },
+            label: point(wanted, seed),
+            places: point(wanted, seed),
             wanted: Some(wanted),
             kept: kept.to_vec(),
             full: vec![4, 8, 16],
@@ -144,7 +164,8 @@ mod tests {
         assert_eq!(found.matrices.len(), 1, "one structure alone is compared with none");
         let matrix = &found.matrices[0];
         assert_eq!(matrix.name, "50% of the FLOPs");
-        assert_eq!(matrix.structures, ["gates seed=1", "gates seed=2", "uniform seed=1"]);
+        let names: Vec<String> = matrix.structures.iter().map(Compared::words).collect();
+        assert_eq!(names, ["gates seed=1", "gates seed=2", "uniform seed=1"]);
         // The shares 0.25 0.5 0.75 and 0.75 0.5 0.25 run against each other; 0.5 everywhere does not vary.
         let rounded: Vec<Vec<Option<i64>>> = matrix
             .values

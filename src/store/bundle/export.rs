@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde::Serialize;
 
 use super::folder::Folder;
@@ -35,7 +37,8 @@ pub struct Exported {
 }
 
 impl Store {
-    /// Writes the results of `work` to `to`: an archive if the name ends in `.tar`, else a folder.
+    /// Writes the results of `work` to `to`: an archive if the name ends in `.tar`, a compressed one if it ends in `.tar.gz` or
+    /// `.tgz`, else a folder.
     ///
     /// # Errors
     /// A result is not in the cache or is damaged; there is something in the place; it cannot be written.
@@ -47,9 +50,13 @@ impl Store {
     ) -> Result<Exported, BundleError> {
         let (manifest, records) = self.manifest(work)?;
         let inputs = Inputs::default().cache(self.root());
-        let mut writer = match to.extension().is_some_and(|extension| extension == "tar") {
-            true => Writer::Archive { archive: tar::Builder::new(archive(to, replace, &inputs)?) },
-            false => Writer::Folder(Folder::new(to, replace, &inputs)?),
+        let mut writer = match Packing::of(to) {
+            Packing::Tar => Writer::archive(Stream::Plain(archive(to, replace, &inputs)?)),
+            Packing::TarGzip => {
+                let draft = archive(to, replace, &inputs)?;
+                Writer::archive(Stream::Gzip(GzEncoder::new(draft, Compression::default())))
+            }
+            Packing::Folder => Writer::Folder(Folder::new(to, replace, &inputs)?),
         };
         let content = sealed::seal(&manifest).map_err(|error| BundleError::io("write", to)(error.into()))?;
         writer.file(to, MANIFEST, &content)?;
@@ -103,11 +110,68 @@ fn archive(to: &Path, replace: Replace, inputs: &Inputs) -> Result<Draft, Bundle
 
 /// Where the files go until all are there.
 enum Writer {
-    Archive { archive: tar::Builder<Draft> },
+    Archive { archive: tar::Builder<Stream> },
     Folder(Folder),
 }
 
+/// How the files of a bundle are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    Folder,
+    Tar,
+    TarGzip,
+}
+
+impl Packing {
+    /// What the name asks for.
+    fn of(to: &Path) -> Self {
+        let name = to.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        match name.as_str() {
+            name if name.ends_with(".tar") => Self::Tar,
+            name if name.ends_with(".tar.gz") || name.ends_with(".tgz") => Self::TarGzip,
+            _ => Self::Folder,
+        }
+    }
+}
+
+/// An archive on its way to its file. A compressed one holds no time and no name, so that the same results give the same bytes.
+enum Stream {
+    Plain(Draft),
+    Gzip(GzEncoder<Draft>),
+}
+
+impl Stream {
+    fn finish(self) -> io::Result<Draft> {
+        let mut draft = match self {
+            Self::Plain(draft) => draft,
+            Self::Gzip(encoder) => encoder.finish()?,
+        };
+        draft.flush()?;
+        Ok(draft)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(draft) => draft.write(part),
+            Self::Gzip(encoder) => encoder.write(part),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(draft) => draft.flush(),
+            Self::Gzip(encoder) => encoder.flush(),
+        }
+    }
+}
+
 impl Writer {
+    fn archive(stream: Stream) -> Self {
+        Self::Archive { archive: tar::Builder::new(stream) }
+    }
+
     fn file(&mut self, to: &Path, name: &str, content: &[u8]) -> Result<(), BundleError> {
         match self {
             Self::Archive { archive } => {
@@ -127,12 +191,8 @@ impl Writer {
     fn finish(self, to: &Path) -> Result<(), BundleError> {
         match self {
             Self::Archive { archive } => {
-                let written = |archive: tar::Builder<Draft>| {
-                    let mut draft = archive.into_inner()?;
-                    draft.flush()?;
-                    Ok::<_, io::Error>(draft)
-                };
-                Ok(written(archive).map_err(BundleError::io("write", to))?.finish()?)
+                let draft = archive.into_inner().and_then(Stream::finish);
+                Ok(draft.map_err(BundleError::io("write", to))?.finish()?)
             }
             Self::Folder(folder) => folder.finish(),
         }

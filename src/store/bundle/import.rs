@@ -8,11 +8,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::source::{Member, Source};
+use super::source::{Member, REPACKED, Source};
 use super::{BUNDLE, BundleError, MANIFEST, Manifest, object_name, record_name};
 use crate::fingerprint::Fingerprint;
 use crate::store::sealed::{self, Flaw};
-use crate::store::{FORMAT, Lookup, ObjectHash, Record, Store};
+use crate::store::{Durability, FORMAT, Lookup, ObjectHash, Record, Store};
 
 /// The largest manifest and the largest record that are read.
 const JSON: u64 = 64 << 20;
@@ -34,6 +34,9 @@ pub struct Imported {
     pub objects: usize,
     /// The size of the objects.
     pub bytes: u64,
+    /// Whether a power cut may take them: see [`Durability`].
+    #[serde(skip)]
+    pub is_unflushed: bool,
 }
 
 /// What a file of the bundle must be.
@@ -51,13 +54,14 @@ impl Store {
     pub fn import(&self, from: &Path) -> Result<Imported, BundleError> {
         let source = Source::new(from);
         let (manifest, records) = check(&source)?;
-        self.prepare()?;
+        let durability = self.prepare()?;
         let mut left: BTreeMap<String, ObjectHash> =
             manifest.objects.keys().map(|object| (object_name(object), *object)).collect();
         source.each(&mut |member| {
             let Some(object) = left.remove(&member.name) else { return Ok(()) };
             let mut content = Vec::new();
-            let read = member.content.read_to_end(&mut content);
+            let most = manifest.objects.get(&object).copied().unwrap_or_default();
+            let read = member.content.take(most).read_to_end(&mut content);
             if read.is_err() || ObjectHash::of(&content) != object {
                 return Err(source.refused("it was changed while it was read".to_owned()));
             }
@@ -65,7 +69,9 @@ impl Store {
             Ok(())
         })?;
         let bytes = manifest.objects.values().sum();
-        let mut imported = Imported { objects: manifest.objects.len(), bytes, ..Imported::default() };
+        let is_unflushed = durability == Durability::Unflushed;
+        let objects = manifest.objects.len();
+        let mut imported = Imported { objects, bytes, is_unflushed, ..Imported::default() };
         for record in records {
             let fingerprint = record.fingerprint;
             self.take(&record, &mut imported)?.push(fingerprint);
@@ -87,7 +93,7 @@ impl Store {
             Lookup::Present(own) if own.outputs == record.outputs => return Ok(&mut imported.known),
             Lookup::Present(_) => return Ok(&mut imported.different),
             Lookup::Damaged => drop(self.set_record_aside(&record.fingerprint)?),
-            Lookup::Absent | Lookup::OutputMissing { .. } => {}
+            Lookup::Absent | Lookup::Unreadable | Lookup::OutputMissing { .. } => {}
         }
         self.commit(record)?;
         Ok(&mut imported.new)
@@ -170,7 +176,9 @@ fn names(manifest: &Manifest) -> BTreeMap<String, Expected> {
 
 fn read_manifest(source: &Source, member: Member<'_>) -> Result<Manifest, BundleError> {
     if member.name != MANIFEST {
-        return Err(source.refused(format!("it begins with `{}` instead of {MANIFEST}", member.name)));
+        return Err(
+            source.refused(format!("it begins with `{}` instead of {MANIFEST}{REPACKED}", member.name))
+        );
     }
     let content = read_json(source, member)?;
     let format = |what, found, known| BundleError::Format { path: source.path(), what, found, known };

@@ -1,13 +1,29 @@
 //! The files of a bundle one after the other, from an archive or a folder.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use flate2::read::MultiGzDecoder;
 use tar::{Archive, EntryType};
 use walkdir::WalkDir;
 
 use super::{BundleError, MANIFEST};
+
+/// How a gzipped file begins.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+/// How files of other kinds begin, and what made them.
+const OTHERS: [(&[u8], &str); 5] = [
+    (b"PK\x03\x04", "zip"),
+    (b"BZh", "bzip2"),
+    (&[0xfd, b'7', b'z', b'X', b'Z'], "xz"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
+    (&[b'7', b'z', 0xbc, 0xaf], "7-Zip"),
+];
+/// So many bytes tell them apart.
+const FIRST: u64 = 8;
+/// What to do where another program has packed the files of a bundle.
+pub const REPACKED: &str = "; if another program has packed it, unpack it and import the folder";
 
 /// A bundle as it was found.
 pub struct Source {
@@ -44,25 +60,47 @@ impl Source {
         &self,
         look: &mut dyn FnMut(Member<'_>) -> Result<(), BundleError>,
     ) -> Result<(), BundleError> {
-        // A pipe cannot be read twice.
-        let file = match self.path.metadata() {
-            Ok(found) if !found.is_file() => {
-                return Err(self.refused("it is no file and no folder".to_owned()));
-            }
-            _ => File::open(&self.path).map_err(BundleError::io("read", &self.path))?,
-        };
         let unreadable = |error: io::Error| self.refused(format!("it is no whole archive ({error})"));
-        let mut archive = Archive::new(file);
-        for entry in archive.entries().map_err(unreadable)? {
+        let mut archive = Archive::new(self.open()?);
+        // Raw: a name that does not fit into a header is none of a bundle, and would be read into memory whatever its size.
+        for entry in archive.entries().map_err(unreadable)?.raw(true) {
             let mut entry = entry.map_err(unreadable)?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            if entry.header().entry_type() != EntryType::Regular {
-                return Err(self.refused(format!("`{name}` is no ordinary file")));
+            let what = match entry.header().entry_type() {
+                EntryType::Regular => None,
+                EntryType::Directory => Some("is a folder"),
+                EntryType::GNULongName | EntryType::GNULongLink => Some("is a name too long for a bundle"),
+                EntryType::XHeader | EntryType::XGlobalHeader => {
+                    Some("holds attributes that no export writes")
+                }
+                _ => Some("is no ordinary file"),
+            };
+            if let Some(what) = what {
+                return Err(self.refused(format!("its entry `{name}` {what}{REPACKED}")));
             }
             let bytes = entry.size();
             look(Member { name, bytes, content: &mut entry })?;
         }
         Ok(())
+    }
+
+    /// The archive, unpacked if it is gzipped. Its first bytes say what it is; a name may say anything.
+    fn open(&self) -> Result<Box<dyn Read>, BundleError> {
+        // A pipe cannot be read twice.
+        let mut file = match self.path.metadata() {
+            Ok(found) if !found.is_file() => {
+                return Err(self.refused("it is no file and no folder".to_owned()));
+            }
+            _ => File::open(&self.path).map_err(BundleError::io("read", &self.path))?,
+        };
+        let mut first = Vec::new();
+        let begun = file.by_ref().take(FIRST).read_to_end(&mut first).and_then(|_| file.rewind());
+        begun.map_err(BundleError::io("read", &self.path))?;
+        if let Some((_, what)) = OTHERS.iter().find(|(magic, _)| first.starts_with(magic)) {
+            return Err(self.refused(format!("it is packed by {what}: unpack it, and import what comes out")));
+        }
+        let file = BufReader::new(file);
+        Ok(if first.starts_with(GZIP) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
     }
 
     fn each_of_folder(

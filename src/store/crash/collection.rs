@@ -27,7 +27,7 @@ fn result(store: &Store, work: Fingerprint, contents: &[&[u8]], input: Option<&[
 }
 
 pub(super) fn fill(store: &Store) {
-    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1 };
+    let history = History { started: Timestamp::UNIX_EPOCH, seconds: 1.0, sessions: 1, of: None };
     store.save_partial(&GONE[0], &history, b"done since").unwrap();
     result(store, GONE[0], &[b"old", b"older"], None);
     result(store, GONE[1], &[b"old", b"shared"], None);
@@ -37,7 +37,7 @@ pub(super) fn fill(store: &Store) {
     store.pin(&PINNED).unwrap();
     store.put(b"of no result").unwrap();
     store.append_log(&GONE[0], "{}").unwrap();
-    store.note_run("pipeline", "small", GONE).unwrap();
+    store.note_run(PIPELINE, "small", GONE).unwrap();
 }
 
 pub(super) fn collect(store: &Store) -> Result<(), StoreError> {
@@ -94,11 +94,12 @@ fn a_collection_may_fail_at_any_operation_and_leaves_a_valid_cache() {
         holds(base.path(), &format!("operation {failing} failed"));
         collect(&store).unwrap();
         holds(base.path(), "afterwards");
-        let objects: BTreeSet<String> = store.objects_like("").iter().map(ToString::to_string).collect();
+        let objects: BTreeSet<String> =
+            store.objects_like("").unwrap().iter().map(ToString::to_string).collect();
         let kept =
             [b"source".as_slice(), b"shared", b"own"].map(|content| ObjectHash::of(content).to_string());
         assert_eq!(objects, BTreeSet::from(kept));
-        assert_eq!(store.records_like(""), [SOURCE, PINNED]);
+        assert_eq!(store.records_like("").unwrap(), [SOURCE, PINNED]);
         let inventory = store.inventory().unwrap();
         assert!(inventory.partials.is_empty() && inventory.logs.is_empty() && inventory.runs.is_empty());
         if !reached.get() {
@@ -144,4 +145,54 @@ fn where_there_are_no_locks_runs_go_on_and_collection_refuses() {
         let refused = store.alone(&mut |_| panic!("nobody is here"));
         assert!(matches!(refused, Err(StoreError::NoLocks { .. })), "{refused:?}");
     });
+}
+
+#[test]
+fn a_pin_holds_by_its_name_and_one_that_was_moved_aside_stops_collection() {
+    let base = folder();
+    let store = Store::open(base.path()).unwrap();
+    fill(&store);
+    let pin = base.path().join(format!("pins/{PINNED}.json"));
+    fs::write(&pin, b"{").unwrap();
+    assert!(matches!(collect(&store), Err(StoreError::Unsure { .. })));
+    let mended = store.verify(Repair::MoveAside).unwrap().findings;
+    assert!(mended.iter().all(|finding| finding.moved_to.is_none()), "{mended:?}");
+    assert_eq!(store.verify(Repair::No).unwrap().findings, []);
+    // In the folder of its kind, and where an older runner put it, with the number of a second one.
+    for aside in [format!("pins/{PINNED}.json"), format!("{PINNED}.json"), format!("{PINNED}.json.1")] {
+        let aside = base.path().join("quarantine").join(aside);
+        fs::create_dir_all(aside.parent().unwrap()).unwrap();
+        fs::rename(&pin, &aside).unwrap();
+        assert!(matches!(collect(&store), Err(StoreError::Aside { .. })), "{aside:?}");
+        holds(base.path(), "a pin in quarantine");
+        fs::rename(&aside, &pin).unwrap();
+    }
+    // Something else has its name.
+    fs::rename(&pin, base.path().join("outside")).unwrap();
+    std::os::unix::fs::symlink(base.path().join("outside"), &pin).unwrap();
+    assert!(matches!(collect(&store), Err(StoreError::Unsure { .. })));
+    let _ = store.verify(Repair::MoveAside).unwrap();
+    collect(&store).unwrap();
+    holds(base.path(), "a pin that is mended");
+}
+
+#[test]
+fn what_said_what_to_keep_and_was_moved_aside_makes_nothing_collectable() {
+    for (room, keep, runs) in [("last", Keep::LastOfEach, 0), ("runs", Keep::LastOfEach, 5)] {
+        let base = folder();
+        let store = Store::open(base.path()).unwrap();
+        work(&store, &|_| {}).unwrap();
+        let file = store.files().unwrap().into_iter().find(|found| found.room == room).unwrap().path;
+        fs::write(&file, b"").unwrap();
+        let policy =
+            Policy { keep, runs, partials: Duration::from_secs(3600), older_than: None, max_size: None };
+        let plan = || store.plan_gc(&policy, Timestamp::now());
+        assert!(matches!(plan(), Err(StoreError::Unsure { .. })), "{room}");
+        assert!(store.verify(Repair::MoveAside).unwrap().findings[0].moved_to.is_some(), "{room}");
+        assert!(matches!(plan(), Err(StoreError::Aside { .. })), "{room}");
+        // Its pipeline has run again.
+        fs::remove_dir_all(base.path().join("quarantine")).unwrap();
+        work(&store, &|_| {}).unwrap();
+        assert_eq!(plan().unwrap().work, [], "{room}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Tests: what is left of a result that was on its way out of the shared cache.
 
 use super::*;
-use crate::store::{Control, Pulled, Remote, RemoteError, RemoteUrl};
+use crate::store::{Acceptance, Control, Pulled, Remote, RemoteError, RemoteUrl};
 use std::collections::BTreeSet;
 
 /// A shared cache in a folder that has the result of [`WORK`].
@@ -17,8 +17,8 @@ fn shared() -> (tempfile::TempDir, Remote) {
 }
 
 fn pull(store: &Store, remote: &Remote, reported: &dyn Fn(Done)) -> Result<(), RemoteError> {
-    store.prepare()?;
-    let pulled = store.pull(remote, &WORK, &Control::NONE)?;
+    let _ = store.prepare()?;
+    let pulled = store.pull(remote, &WORK, Acceptance::ALL, &Control::NONE)?;
     assert!(matches!(pulled, Pulled::New { .. } | Pulled::Known(_)), "{pulled:?}");
     reported(Done::Record);
     Ok(())

@@ -7,7 +7,7 @@ use super::GcPlan;
 use crate::fingerprint::Fingerprint;
 use crate::store::durable::{self, sync_folder};
 use crate::store::rooms::Place;
-use crate::store::runs::RUN_LOCK;
+use crate::store::runs::{RUN_LOCK, is_run_id};
 use crate::store::{Alone, Store, StoreError};
 
 impl Store {
@@ -38,7 +38,8 @@ impl Store {
         for found in self.files()?.iter().filter(|found| found.place == Place::Lock) {
             let name = found.path.file_name().unwrap_or_default().to_string_lossy();
             // Those of the cache itself stay.
-            let is_work = name.parse::<Fingerprint>().is_ok() || name.starts_with(RUN_LOCK);
+            let is_run = name.strip_prefix(RUN_LOCK).is_some_and(is_run_id);
+            let is_work = name.parse::<Fingerprint>().is_ok() || is_run;
             if is_work && self.held(&name)?.is_none() {
                 remove(&found.path)?;
             }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{GcPlan, Keep, Kept, OldFile, OldObject, OldWork, Policy, Why};
 use crate::fingerprint::Fingerprint;
-use crate::store::{Held, Inventory, Last, ObjectHash, Store, StoreError, Work, objects};
+use crate::store::{Held, Inventory, Last, ObjectHash, Store, StoreError, Told, Work, objects};
 
 /// A stage or a point that a pipeline ran without for so long is forgotten: somebody has taken it out.
 const FORGOTTEN: Duration = Duration::from_secs(90 * 86_400);
@@ -28,6 +28,16 @@ impl Store {
                 // A damaged record stands for nothing.
                 None if path.starts_with(self.disk.root().join("records")) => {}
                 None => return Err(StoreError::Unsure { path: shown }),
+            }
+        }
+        for aside in &inventory.aside {
+            let matters = match aside.what {
+                Told::Pin => true,
+                Told::Last => matches!(policy.keep, Keep::LastOfEach),
+                Told::Run => policy.runs > 0,
+            };
+            if matters {
+                return Err(StoreError::Aside { path: aside.path.display().to_string() });
             }
         }
         Ok(Planner::new(&inventory, policy, now).plan())

@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -19,6 +20,7 @@ use object_store::{
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
+use super::environment;
 use super::fault::{Fault, is_absent, without_secrets};
 use super::url::{Kind, RemoteUrl};
 
@@ -87,12 +89,25 @@ impl Client {
         };
         let built = match url.kind() {
             Kind::S3 => {
-                let builder = AmazonS3Builder::from_env().with_bucket_name(url.bucket()).with_retry(retry);
-                if is_plain(&endpoint()) && !allows_http() {
+                let known = |name: &str| name.parse::<AmazonS3ConfigKey>().ok();
+                let settings =
+                    environment::settings("AWS_", |name| known(name).is_some(), std::env::vars_os())?;
+                let is_plain = |(name, value): &(String, String)| {
+                    name.contains("endpoint_url") && is_plain(value)
+                        || name == "aws_endpoint" && is_plain(value)
+                };
+                if settings.iter().any(is_plain) && !allows_http() {
                     return Err(
                         "AWS_ENDPOINT_URL is plain HTTP, which only AWS_ALLOW_HTTP=true allows".to_owned()
                     );
                 }
+                let mut builder = AmazonS3Builder::new();
+                for (name, value) in settings {
+                    if let Some(key) = known(&name) {
+                        builder = builder.with_config(key, value);
+                    }
+                }
+                let builder = builder.with_bucket_name(url.bucket()).with_retry(retry);
                 // `AWS_ALLOW_HTTP` is one of the options of the client, which are replaced here.
                 let options = options.with_allow_http(allows_http());
                 builder
@@ -101,16 +116,34 @@ impl Client {
                     .map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
             }
             Kind::Google => {
-                let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(url.bucket());
+                let known = |name: &str| name.parse::<GoogleConfigKey>().ok();
+                let settings =
+                    environment::settings("GOOGLE_", |name| known(name).is_some(), std::env::vars_os())?;
+                let mut builder = GoogleCloudStorageBuilder::new();
+                for (name, value) in settings {
+                    if let Some(key) = known(&name) {
+                        builder = builder.with_config(key, value);
+                    }
+                }
                 builder
+                    .with_bucket_name(url.bucket())
                     .with_retry(retry)
                     .with_client_options(options)
                     .build()
                     .map(|store| Arc::new(store) as _)
             }
             Kind::Azure => {
-                let builder = MicrosoftAzureBuilder::from_env().with_container_name(url.bucket());
+                let known = |name: &str| name.parse::<AzureConfigKey>().ok();
+                let settings =
+                    environment::settings("AZURE_", |name| known(name).is_some(), std::env::vars_os())?;
+                let mut builder = MicrosoftAzureBuilder::new();
+                for (name, value) in settings {
+                    if let Some(key) = known(&name) {
+                        builder = builder.with_config(key, value);
+                    }
+                }
                 builder
+                    .with_container_name(url.bucket())
                     .with_retry(retry)
                     .with_client_options(options)
                     .build()
@@ -216,7 +249,7 @@ impl Client {
     ) -> Result<Option<T>, Fault> {
         let Some(runtime) = &self.runtime else { return Err(Fault::Stopped) };
         let until = Instant::now() + limit;
-        runtime.block_on(async {
+        let waited = async {
             let mut work = pin!(work);
             loop {
                 match timeout(POLL, work.as_mut()).await {
@@ -228,7 +261,10 @@ impl Client {
                     Err(_) => {}
                 }
             }
-        })
+        };
+        // A run never ends for a shared cache, and a panic of the client must not be an exception.
+        let done = catch_unwind(AssertUnwindSafe(|| runtime.block_on(waited)));
+        done.unwrap_or_else(|_| Err(Fault::Failed("the client of the object store failed".to_owned())))
     }
 }
 
@@ -264,11 +300,6 @@ fn there_is_one<T>(put: Result<T, Error>) -> Result<bool, Error> {
 
 fn no_bucket() -> Fault {
     Fault::Failed("there is no such bucket or folder".to_owned())
-}
-
-fn endpoint() -> String {
-    let named = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
-    named.iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default()
 }
 
 fn is_plain(endpoint: &str) -> bool {

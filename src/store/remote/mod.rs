@@ -17,6 +17,7 @@
 //! This is the one place with an asynchronous runtime: `client` has it, and everything above is ordinary, blocking code.
 
 mod client;
+mod environment;
 mod error;
 mod fault;
 mod pull;
@@ -37,7 +38,7 @@ use crate::fingerprint::Fingerprint;
 
 use client::Client;
 pub use error::RemoteError;
-pub use pull::Pulled;
+pub use pull::{Acceptance, Pulled};
 pub use push::{Pushed, Standing};
 pub use url::{RemoteUrl, UrlFlaw};
 

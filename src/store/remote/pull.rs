@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::{Control, Remote, RemoteError, object_name};
 use crate::fingerprint::Fingerprint;
 use crate::store::durable::Care;
-use crate::store::{Lookup, ObjectHash, Record, Store, StoreError};
+use crate::store::{Lookup, ObjectHash, OutputEntry, Record, Store, StoreError};
 
 /// What became of a result that was asked for.
 #[derive(Debug)]
@@ -28,6 +28,20 @@ pub enum Pulled {
     Underway,
 }
 
+/// Who says whether a result can be what it claims to be. The cache knows bytes and hashes; what a stage gives, others know.
+#[derive(Clone, Copy)]
+pub struct Acceptance<'a> {
+    /// Looks at a record before anything of it comes; what is wrong with it, in words.
+    pub record: &'a (dyn Fn(&Record) -> Result<(), String> + Sync),
+    /// Looks at the content of an output before the record is written.
+    pub output: &'a (dyn Fn(&OutputEntry, &[u8]) -> Result<(), String> + Sync),
+}
+
+impl Acceptance<'_> {
+    /// Accepts everything.
+    pub const ALL: Acceptance<'static> = Acceptance { record: &|_| Ok(()), output: &|_, _| Ok(()) };
+}
+
 impl Store {
     /// Takes the result of a piece of work from the shared cache, unless it is here or is being made here.
     ///
@@ -38,6 +52,7 @@ impl Store {
         &self,
         remote: &Remote,
         fingerprint: &Fingerprint,
+        acceptance: Acceptance<'_>,
         control: &Control<'_>,
     ) -> Result<Pulled, RemoteError> {
         if let Lookup::Present(record) = self.lookup(fingerprint)? {
@@ -50,9 +65,9 @@ impl Store {
         match self.lookup(fingerprint)? {
             Lookup::Present(record) => return Ok(Pulled::Known(Box::new(record))),
             Lookup::Damaged => drop(self.set_record_aside(fingerprint)?),
-            Lookup::Absent | Lookup::OutputMissing { .. } => {}
+            Lookup::Absent | Lookup::Unreadable | Lookup::OutputMissing { .. } => {}
         }
-        self.download(remote, fingerprint, control)
+        self.download(remote, fingerprint, acceptance, control)
     }
 
     /// As [`Self::pull`], by whoever holds the lock of the work and has found no result of it.
@@ -63,14 +78,16 @@ impl Store {
         &self,
         remote: &Remote,
         fingerprint: &Fingerprint,
+        acceptance: Acceptance<'_>,
         control: &Control<'_>,
     ) -> Result<Pulled, RemoteError> {
         let Some(record) = remote.record(fingerprint, control)? else { return Ok(Pulled::Absent) };
+        let lies = |reason: String| remote.wrong(&super::record_name(fingerprint), reason);
+        (acceptance.record)(&record).map_err(lies)?;
         let mut wanted: BTreeMap<ObjectHash, u64> = BTreeMap::new();
         for entry in record.outputs.values() {
             if *wanted.entry(entry.object).or_insert(entry.bytes) != entry.bytes {
-                let name = super::record_name(fingerprint);
-                return Err(remote.wrong(&name, "it gives one object two sizes".to_owned()));
+                return Err(lies("it gives one object two sizes".to_owned()));
             }
         }
         let (mut objects, mut bytes) = (0, 0);
@@ -82,13 +99,18 @@ impl Store {
             objects += 1;
             bytes += size;
         }
+        for (name, entry) in &record.outputs {
+            let content = self.get(&entry.object)?;
+            let accepted = (acceptance.output)(entry, &content);
+            accepted.map_err(|reason| lies(format!("its output `{name}` {reason}")))?;
+        }
         self.commit(&record)?;
         Ok(Pulled::New { record: Box::new(record), objects, bytes })
     }
 
     /// Whether an object is here and whole, and will stay.
     fn has_whole(&self, object: &ObjectHash, bytes: u64) -> Result<bool, StoreError> {
-        if !self.has(object, bytes) {
+        if !self.has(object, bytes)? {
             return Ok(false);
         }
         match self.get(object) {
@@ -97,7 +119,10 @@ impl Store {
                 self.disk.settle(&path).map_err(StoreError::io("flush", &path))?;
                 Ok(true)
             }
-            Err(StoreError::Damaged { .. } | StoreError::Missing { .. }) => Ok(false),
+            // What comes takes the place of one that cannot be read.
+            Err(StoreError::Damaged { .. } | StoreError::Missing { .. } | StoreError::Lost { .. }) => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

@@ -1,28 +1,26 @@
 //! Reads one file and compares it with what it should be.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
 use super::{Damage, Found, LastRun, Look, ObjectHash, Pin, Place, Record, RunNote, RunRecord};
 use crate::fingerprint::Fingerprint;
-use crate::store::durable::{is_lost, open, read};
+use crate::store::durable::{is_wrong, open, patiently, read};
 use crate::store::error::forbidden;
-use crate::store::partial::{HASH, MAGIC};
+use crate::store::partial::is_whole;
 use crate::store::sealed::{self, Flaw};
 
 /// How much is read at once: enough to keep all threads busy, little enough to stay in the processor's cache.
 const CHUNK: usize = 2 << 20;
 
-/// Looks at one file. What the disk does not give at once is asked for again.
+/// Looks at one file. Only what was read as a whole and is wrong is damaged; what cannot be read is asked for again, and
+/// is then a finding of its own.
 pub fn look(found: &Found) -> Look {
-    let looked = match once(found) {
-        Err(error) if is_lost(&error) => once(found),
-        looked => looked,
-    };
-    looked.unwrap_or_else(|error| match error.kind() {
+    patiently(|| once(found)).unwrap_or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => Look::Gone,
+        _ if is_wrong(&error) => Look::Damaged(Damage::TooLarge { bytes: found.bytes }),
         _ if forbidden(&error) => Look::Damaged(Damage::Forbidden { error: error.to_string() }),
         _ => Look::Damaged(Damage::Unreadable { error: error.to_string() }),
     })
@@ -39,7 +37,7 @@ fn once(found: &Found) -> io::Result<Look> {
         Place::Manifest => json::<RunRecord>(&found.path, |_| true),
         Place::Memo => json::<serde_json::Value>(&found.path, |_| true),
         Place::Log(_) => log(&found.path),
-        Place::Foreign => Ok(foreign(&found.path)),
+        Place::Foreign | Place::Impostor => Ok(foreign(&found.path)),
         Place::Lock | Place::Temporary | Place::Quarantined | Place::Note => Ok(Look::NotRead),
     }
 }
@@ -87,28 +85,62 @@ impl From<Flaw> for Damage {
 }
 
 fn state(path: &Path) -> io::Result<Look> {
-    let mut file = open(path)?;
-    let mut head = [0; MAGIC.len() + HASH];
-    let is_whole = match file.read_exact(&mut head) {
-        Ok(()) => head.starts_with(MAGIC) && hash_file(&mut file)?.as_bytes() == &head[MAGIC.len()..],
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
-        Err(error) => return Err(error),
-    };
-    Ok(if is_whole { Look::Whole } else { Look::Damaged(Damage::State) })
+    Ok(if is_whole(path)? { Look::Whole } else { Look::Damaged(Damage::State) })
 }
 
 fn whole(path: &Path) -> io::Result<Vec<u8>> {
     read(path)?.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// The last line may be one that is being written.
+/// The longest line of a log that is looked at.
+const LINE: u64 = 16 << 20;
+
+/// Looks through a log line by line. A line that was cut (by a full disk, by a kill) is told apart from one that was
+/// changed; the last line may be one that is being written.
 fn log(path: &Path) -> io::Result<Look> {
-    let content = whole(path)?;
-    let mut lines = content.split(|byte| *byte == b'\n').collect::<Vec<_>>();
-    lines.pop();
-    let is_event = |line: &&[u8]| serde_json::from_slice::<serde_json::Map<_, _>>(line).is_ok();
-    let wrong = lines.iter().position(|line| !is_event(line));
-    Ok(wrong.map_or(Look::Whole, |line| Look::Damaged(Damage::Line { line: line + 1 })))
+    let mut content = BufReader::new(open(path)?);
+    let (mut line, mut number, mut torn) = (Vec::new(), 0, None);
+    loop {
+        line.clear();
+        let read = content.by_ref().take(LINE).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            break;
+        }
+        number += 1;
+        let is_ended = line.pop_if(|last| *last == b'\n').is_some();
+        match shape(&line) {
+            Shape::Event => {}
+            Shape::Torn => torn = torn.or(Some(number)),
+            Shape::Other if !is_ended && (read as u64) < LINE => torn = torn.or(Some(number)),
+            Shape::Other => return Ok(Look::Damaged(Damage::Line { line: number })),
+        }
+    }
+    Ok(torn.map_or(Look::Whole, |line| Look::Damaged(Damage::Torn { line })))
+}
+
+/// What a line of a log is.
+enum Shape {
+    Event,
+    /// The beginning of one or more events, with or without another event after it.
+    Torn,
+    Other,
+}
+
+fn shape(line: &[u8]) -> Shape {
+    type Event = serde_json::Map<String, serde_json::Value>;
+    let is_start = |line: &[u8]| serde_json::from_slice::<Event>(line).is_err_and(|error| error.is_eof());
+    match serde_json::from_slice::<Event>(line) {
+        Ok(_) => return Shape::Event,
+        Err(error) if error.is_eof() => return Shape::Torn,
+        Err(_) => {}
+    }
+    // An older runner wrote its next event right behind a cut one.
+    let mut starts = line.windows(2).enumerate().skip(1).filter(|(_, two)| *two == b"{\"").map(|(at, _)| at);
+    let is_glued = starts.any(|at| {
+        let (before, after) = line.split_at(at);
+        is_start(before) && (is_start(after) || serde_json::from_slice::<Event>(after).is_ok())
+    });
+    if is_glued { Shape::Torn } else { Shape::Other }
 }
 
 fn foreign(path: &Path) -> Look {
@@ -125,7 +157,7 @@ fn foreign(path: &Path) -> Look {
 ///
 /// # Errors
 /// The file cannot be read.
-fn hash_file(file: &mut (impl Read + Send)) -> io::Result<blake3::Hash> {
+pub fn hash_file(file: &mut (impl Read + Send)) -> io::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     let (mut now, mut next) = (Vec::new(), Vec::new());
     fill(file, &mut now)?;

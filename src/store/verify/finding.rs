@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::Checked;
 use crate::store::{FORMAT, ObjectHash};
 
 /// Something that is not as it was written.
@@ -54,11 +55,21 @@ pub enum Damage {
         /// Which, from 1.
         line: usize,
     },
+    /// A log with a line that was cut: the events around it stand.
+    Torn {
+        /// Which, from 1.
+        line: usize,
+    },
+    /// A JSON file that is larger than any that runner writes.
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+    },
     /// A link in the place of a file, or anywhere else.
     Link,
     /// Something that runner does not put there.
     Foreign,
-    /// A file that the disk does not give back.
+    /// A file that cannot be read, now at least: whether it is whole is not known.
     Unreadable {
         /// What the system said.
         error: String,
@@ -87,6 +98,20 @@ pub enum Broken {
     },
 }
 
+impl Damage {
+    /// Whether nothing that was written is missing for it: it is told, and no reason to call the cache damaged.
+    pub fn is_harmless(&self) -> bool {
+        matches!(self, Self::Torn { .. } | Self::Foreign)
+    }
+}
+
+impl Checked {
+    /// Whether all that runner wrote was read and is as it was written.
+    pub fn is_whole(&self) -> bool {
+        self.findings.iter().all(|finding| finding.damage.is_harmless())
+    }
+}
+
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -103,6 +128,12 @@ impl fmt::Display for Damage {
             },
             Self::State => f.write_str("the saved state is not what was written"),
             Self::Line { line } => write!(f, "line {line} is no event"),
+            Self::Torn { line } => {
+                write!(f, "line {line} was cut while it was written; the next run ends it")
+            }
+            Self::TooLarge { bytes } => {
+                write!(f, "it has {bytes} bytes, more than any such file")
+            }
             Self::Link => f.write_str("it is a link"),
             Self::Foreign => f.write_str("runner does not put such a thing there"),
             Self::Unreadable { error } | Self::Forbidden { error } => {
