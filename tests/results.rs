@@ -623,6 +623,65 @@ fn the_commands_have_a_help_with_examples() {
     }
 }
 
+/// A record in the cache `c` with other metrics.
+fn change_record(here: &Path, kind: &str, stage: &str, change: impl Fn(&mut Value)) {
+    let store = runner::store::Store::open(&here.join("c")).unwrap();
+    for path in binary::files(&here.join("c"), "records") {
+        let name = path.file_stem().unwrap().to_string_lossy().parse().unwrap();
+        let runner::store::Lookup::Present(mut record) = store.lookup(&name).unwrap() else { continue };
+        if record.kind == kind && record.provenance.stage == stage {
+            change(&mut record.metrics);
+            store.commit(&record).unwrap();
+        }
+    }
+}
+
+#[test]
+fn whose_latencies_are_shown_is_said_and_machines_are_not_mixed_silently() {
+    let folder = study();
+    let here = folder.path();
+    succeeds(here, "c", &["run", "p.toml", "--quiet", "--threads", "2"]);
+    let eval = json(here, &["show", "p.toml", "eval", "--json"]);
+    let latency = &eval["record"]["metrics"]["networks"]["best"]["latency"];
+    assert_eq!(latency["machine"]["threads"], 2);
+    assert!(latency["1"]["passes"].as_u64().unwrap() >= 5, "{latency}");
+    let (low, median, high) = (
+        number(&latency["64"]["low_ms"]),
+        number(&latency["64"]["median_ms"]),
+        number(&latency["64"]["high_ms"]),
+    );
+    assert!(0.0 < low && low <= median && median <= high);
+    // Here, with as many threads, nothing is to be said; with others it is.
+    let run = |more: &[&str]| {
+        let output = runner(here, "c", &[&["run", "p.toml"], more].concat()).output().unwrap();
+        assert!(output.status.success());
+        flat(&text(&output).1)
+    };
+    assert!(!run(&["--threads", "2"]).contains("measured on"));
+    assert!(run(&["--threads", "1"]).contains("the latency of eval, eval-uniform was measured on"));
+    let times = |more: &[&str]| {
+        flat(&stdout(here, "c", &[&["table", "p.toml", "--metric", "latency_1_ms"], more].concat()))
+    };
+    assert!(!times(&[]).contains("several machines"), "{}", times(&[]));
+    // As if another machine had made one of them.
+    change_record(here, "eval", "eval", |metrics| {
+        metrics["networks"]["best"]["latency"]["machine"]["host"] = "node7".into();
+        metrics["networks"]["best"]["latency"]["1"]["high_ms"] = 1e6.into();
+    });
+    let said = run(&["--threads", "2"]);
+    assert!(
+        said.contains("the latency of eval was measured on node7") && said.contains("--force eval"),
+        "{said}"
+    );
+    let said = times(&[]);
+    assert!(said.contains("several machines") && said.contains("spreads by more than 20%"), "{said}");
+    assert!(stdout(here, "c", &["show", "p.toml", "eval"]).contains("node7"));
+    let compared = flat(&stdout(here, "c", &["compare", "p.toml", "eval", "eval-uniform"]));
+    assert!(compared.contains("latencies must not be compared: A measured on"), "{compared}");
+    // Measured again, all is said by this machine.
+    assert!(!run(&["--threads", "2", "--force", "eval"]).contains("measured on"));
+}
+
 /// Every number of a value in place of which another stands.
 fn with_numbers(value: &mut Value, by: &Value) {
     match value {

@@ -7,7 +7,8 @@ use crate::plan::Graph;
 use crate::report::figures::{Methods, Order, label};
 use crate::report::format::{plural, seconds};
 use crate::report::{
-    Baseline, Grouping, Mean, Metric, Row, Sharing, merged_rows, observations, uncertainty, written,
+    Baseline, Grouping, Mean, Metric, Row, Sharing, measured_on, merged_rows, metric_title, observations,
+    uncertainty, written,
 };
 use crate::store::Record;
 
@@ -77,6 +78,30 @@ fn drawn(report: &Report<'_>, rows: &[Row], shared: f64) -> Markup {
             @if shared >= 1.0 { "Sharing equal stages between points saved " (seconds(shared)) "." }
         }
         (sheet(&head, &sorted.iter().map(row).collect::<Vec<_>>()))
+        (latency(rows))
+    }
+}
+
+/// Times of forward passes, and on which machines they were measured: no figures of the networks alone.
+fn latency(rows: &[Row]) -> Markup {
+    const TIMES: [Metric; 2] = [Metric::Latency1, Metric::Latency64];
+    let timed: Vec<&Row> =
+        rows.iter().filter(|row| TIMES.iter().any(|time| row.means.contains_key(time))).collect();
+    if timed.is_empty() {
+        return html! {};
+    }
+    let head: Vec<String> =
+        ["network", "point"].into_iter().chain(TIMES.map(metric_title)).map(str::to_owned).collect();
+    let cells = |row: &&Row| {
+        let time = |time: &Metric| row.means.get(time).map_or("–".to_owned(), |mean| cell(*time, *mean));
+        [row.name.clone(), label::words(&row.places)].into_iter().chain(TIMES.iter().map(time)).collect()
+    };
+    html! {
+        details {
+            summary { "Latency" }
+            p.caption { @for sentence in measured_on(rows, &TIMES) { (sentence) ". " } }
+            (sheet(&head, &timed.iter().map(cells).collect::<Vec<_>>()))
+        }
     }
 }
 

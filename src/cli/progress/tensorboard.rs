@@ -133,3 +133,52 @@ impl Reporter for TensorBoard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// Keeps warnings.
+    struct Warnings(Rc<RefCell<Vec<String>>>);
+
+    impl Reporter for Warnings {
+        fn report(&mut self, event: &Stamped) {
+            if let Event::Warning { message } = &event.event {
+                self.0.borrow_mut().push(message.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn a_stage_whose_files_cannot_be_written_stops_no_other_and_is_told_once() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(&root.path().join("c")).unwrap();
+        let warnings = Rc::default();
+        let mut board = TensorBoard::new(root.path(), store, Box::new(Warnings(Rc::clone(&warnings))));
+        let fingerprint = "ab".repeat(32);
+        // Files stand where two of the folders would be.
+        for stage in ["first", "second"] {
+            std::fs::write(folder(root.path(), "", stage, &fingerprint), "").unwrap();
+        }
+        for stage in ["first", "second", "third"] {
+            let started = serde_json::json!({
+                "time": "2026-01-02T03:04:05Z", "event": "stage-started", "stage": stage, "kind": "retrain",
+                "fingerprint": fingerprint, "reasons": [], "resumed": false,
+            });
+            let epoch = serde_json::json!({
+                "time": "2026-01-02T03:04:06Z", "event": "epoch-finished", "stage": stage, "epoch": 1,
+                "train_loss": 1.0, "train_accuracy": 0.5, "validation_loss": null, "validation_accuracy": null,
+                "sparsity": null, "mean_gate": null, "lr": 0.1,
+            });
+            for event in [&started, &epoch, &epoch] {
+                board.report(&serde_json::from_value(event.clone()).unwrap());
+            }
+        }
+        assert_eq!(files(&folder(root.path(), "", "third", &fingerprint)).len(), 1);
+        let warnings = warnings.borrow();
+        assert!(matches!(warnings.as_slice(), [one] if one.contains("files of first")), "{warnings:?}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::label::{self, Label};
 use super::{Absent, Method, Methods, Order, Searched, Study, numbers, sheet};
+use crate::report::format::plain;
 
 /// The figure's data.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,7 +93,7 @@ impl Channels {
                     (layer + 1).to_string(),
                     one.kept[layer].to_string(),
                     one.full[layer].to_string(),
-                    shares[layer].to_string(),
+                    plain(shares[layer]),
                 ]
             })
         });

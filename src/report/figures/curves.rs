@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::label::{self, Label};
 use super::{Absent, Method, Methods, Order, Study, sheet};
 use crate::report::Mean;
+use crate::report::format::plain;
 use crate::train::EpochRecord;
 
 /// The figure's data: a curve for each training stage and point, over seeds.
@@ -121,19 +122,19 @@ impl Curves {
         let rows = self.curves.iter().flat_map(|curve| {
             curve.runs.iter().flat_map(move |(seed, run)| {
                 run.iter().map(move |record| {
-                    let maybe = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+                    let maybe = |value: Option<f64>| value.map_or(String::new(), plain);
                     vec![
                         curve.stage.clone(),
                         label::words(&curve.label),
                         seed.clone(),
                         record.epoch.to_string(),
-                        record.train_loss.to_string(),
-                        record.train_accuracy.to_string(),
+                        plain(record.train_loss),
+                        plain(record.train_accuracy),
                         maybe(record.validation_loss),
                         maybe(record.validation_accuracy),
                         maybe(record.sparsity),
                         maybe(record.mean_gate),
-                        record.lr.to_string(),
+                        plain(record.lr),
                     ]
                 })
             })

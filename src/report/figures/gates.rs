@@ -5,6 +5,7 @@ use super::{Absent, Study, sheet};
 use crate::network::Checkpoint;
 use crate::plan::NodeId;
 use crate::prune::{Scores, importance};
+use crate::report::format::plain;
 
 /// Bars of a histogram.
 const BINS: usize = 30;
@@ -104,7 +105,7 @@ impl Gates {
                 }
             });
             let cuts = one.thresholds.iter().map(move |cut| {
-                let value = cut.value.to_string();
+                let value = plain(cut.value);
                 start
                     .iter()
                     .cloned()

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::label::{self, Label};
 use super::methods::nothing_evaluated;
 use super::{Absent, Method, Methods, Order, Study, sheet};
+use crate::report::format::plain;
 use crate::report::{Grouping, Mean, Metric, Row, merged_rows, observations};
 
 /// The figure's data.
@@ -89,15 +90,15 @@ impl Pareto {
         sheet(
             &head,
             self.points.iter().map(|point| {
-                let sd = |mean: Mean| mean.sd.map_or(String::new(), |sd| sd.to_string());
+                let sd = |mean: Mean| mean.sd.map_or(String::new(), plain);
                 vec![
                     point.method.name.clone(),
                     point.output.clone(),
                     label::words(&point.label),
                     point.accuracy.n.to_string(),
-                    point.flops.mean.to_string(),
+                    plain(point.flops.mean),
                     sd(point.flops),
-                    point.accuracy.mean.to_string(),
+                    plain(point.accuracy.mean),
                     sd(point.accuracy),
                     point.unpruned.to_string(),
                     point.on_front.to_string(),

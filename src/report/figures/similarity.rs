@@ -2,7 +2,7 @@
 
 use super::label::{self, Label};
 use super::{Absent, Channels, Method, Structure, Study, sheet};
-use crate::report::format::number;
+use crate::report::format::{number, plain};
 
 /// The figure's data: a matrix for each budget.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,7 +92,7 @@ impl Similarity {
                     matrix.name.clone(),
                     matrix.structures[a].words(),
                     matrix.structures[b].words(),
-                    value.map_or(String::new(), |value| value.to_string()),
+                    value.map_or(String::new(), plain),
                 ]
             })
         });
