@@ -482,7 +482,7 @@ fn told(text: &str, set: &[&str], over: &[&str]) -> String {
     let over: Vec<String> = over.iter().map(|&text| text.to_owned()).collect();
     match parse(text, set).and_then(|pipeline| pipeline.points(&over)) {
         Err(error) => brief(&error),
-        Ok(points) => match Graph::new(&points) {
+        Ok(points) => match Graph::new(&points, &mut DataIdentities::new(None)) {
             Err(runner::plan::PlanError::Pipeline(error)) => brief(&error),
             Err(error) => panic!("{error}"),
             Ok(_) => "FINE\n".to_owned(),
@@ -639,7 +639,8 @@ fn options_that_contradict_each_other_are_errors_that_name_both() {
 fn negative_zero_and_the_rest_of_an_addition_change_neither_label_nor_work() {
     let work = |set: &[&str], over: &[&str]| {
         let over: Vec<String> = over.iter().map(|&text| text.to_owned()).collect();
-        let graph = Graph::new(&parse(SMALL, set).unwrap().points(&over).unwrap()).unwrap();
+        let points = parse(SMALL, set).unwrap().points(&over).unwrap();
+        let graph = Graph::new(&points, &mut DataIdentities::new(None)).unwrap();
         let definitions = graph.nodes.iter().map(|node| node.definition).collect::<Vec<_>>();
         let names = graph.points.iter().map(runner::plan::PointNodes::name).collect::<Vec<_>>();
         (definitions, names)

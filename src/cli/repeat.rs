@@ -27,7 +27,7 @@ use crate::store::{RunRecord, Store};
 The pipeline is the run's own, with its --set and --over, also where the file was
 changed or deleted since. What is otherwise now (version, machine) is said first.
 
-Exit codes: 0 all as it was, 1 an error, a failed stage or another result, 130 and
+Exit codes: 0 all as it was, 1 an error, a failed stage or another result, 129 to
 143 as of `runner run`.")]
 pub struct RepeatArgs {
     /// The run: its id, the start of it, or `last`

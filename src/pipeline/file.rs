@@ -137,14 +137,19 @@ fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineErro
         fail(vec![Mistake::new(&place, error.message(), help)])
     })?;
     let root = root.get_ref();
-    let mut skip = TABLES.to_vec();
-    let strangers: Vec<_> = root.iter().filter(|(key, _)| is_strange(key.get_ref(), &catalog)).collect();
-    skip.extend(strangers.iter().map(|(key, _)| key.get_ref().as_ref()));
-    for (key, _) in &strangers {
+    let mut head = Map::new();
+    for (key, value) in root {
         let name = key.get_ref().as_ref();
-        checker.mistake(key.span(), format!("unknown key `{name}`"), at_the_top(name, &catalog));
+        if TABLES.contains(&name) {
+            continue;
+        }
+        match catalog.top["properties"].get(name) {
+            Some(schema) => drop(head.insert(name.to_owned(), checker.value(name, value, schema))),
+            None => {
+                checker.mistake(key.span(), format!("unknown key `{name}`"), at_the_top(name, &catalog));
+            }
+        }
     }
-    let head = checker.table("", root, &catalog.top, &skip);
     let (data, data_places) = section("data", root, &catalog, &catalog.data, &mut checker);
     let (cache, mut cache_places) = section("cache", root, &catalog, &catalog.cache, &mut checker);
     let stages = stages::read(root, &catalog, &mut checker);
@@ -172,10 +177,6 @@ fn read(source: &Arc<Source>, catalog: Catalog) -> Result<Pipeline, PipelineErro
 
 /// The tables of a file.
 const TABLES: [&str; 4] = ["cache", "data", "stage", "sweep"];
-
-fn is_strange(name: &str, catalog: &Catalog) -> bool {
-    !TABLES.contains(&name) && catalog.top["properties"].get(name).is_none()
-}
 
 /// The help beside an unknown key at the top of a file: it may belong further down.
 fn at_the_top(name: &str, catalog: &Catalog) -> String {

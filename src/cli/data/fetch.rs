@@ -29,7 +29,8 @@ A download that breaks off, or is stopped with Ctrl-C, goes on where it was when
 The variable RUNNER_MIRROR names a mirror that is asked first; it has a folder for each set ($RUNNER_MIRROR/mnist, ...).
 HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are respected.
 
-Exit codes: 0 all there and whole, 1 an error, 130 interrupted (Ctrl-C), 143 terminated.")]
+Exit codes: 0 all there and whole, 1 an error, 129 the terminal was closed, 130 interrupted
+(Ctrl-C), 143 terminated.")]
 pub struct FetchArgs {
     /// The data set
     #[arg(value_name = "SET", value_parser = set_name())]

@@ -282,7 +282,8 @@ inputs.network = \"prune\"
     fn drawn(over: &[&str]) -> String {
         let over: Vec<String> = over.iter().map(|&text| text.to_owned()).collect();
         let loaded = pipeline::parse("p.toml", FILE, &[], stages::catalog()).unwrap();
-        let graph = Graph::new(&loaded.points(&over).unwrap()).unwrap();
+        let identities = &mut crate::plan::DataIdentities::new(None);
+        let graph = Graph::new(&loaded.points(&over).unwrap(), identities).unwrap();
         let entry = |node: &Node| {
             let had = vec![("optimizer.lr".to_owned(), "0.05".to_owned())];
             let verdict = match node.stage.kind.name {

@@ -156,3 +156,24 @@ pub(super) fn put_aside(path: &Path) -> Result<PathBuf, FetchError> {
     fs::rename(path, &target).map_err(FetchError::io("move aside", path))?;
     Ok(target)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_of_an_address_is_kept_and_its_version_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = PublishedFile { name: "x.gz".to_owned(), size: 10, md5: String::new() };
+        let kept = folder.path().join("x.gz.part.version");
+        let url = "https://user:s3cr3t@mirror.example.org/x.gz";
+        fs::write(&kept, format!("{url}\n\"v1\"")).unwrap();
+        let shown = || fs::read_to_string(&kept).unwrap();
+        let mut part = Part::open(folder.path(), &file).unwrap();
+        assert_eq!(shown(), "https://***********@mirror.example.org/x.gz\n\"v1\"");
+        assert_eq!(part.version(url).as_deref(), Some("\"v1\""));
+        part.begin(url, Some(&"\"v2\"".to_owned())).unwrap();
+        assert!(!shown().contains("s3cr3t") && shown().ends_with("\"v2\""), "{}", shown());
+        assert_eq!(part.version("https://mirror.example.org/x.gz"), None);
+    }
+}
