@@ -14,7 +14,7 @@ use runner::data::{Augment, DataParams, DataSet, load};
 use runner::network::{Arch, Checkpoint, Model, NetworkSpec, initialise};
 use runner::ops::Algorithm;
 use runner::prune::{
-    Channels, SearchInput, add_gates, importance, slim_fresh, slim_inherit, threshold_search,
+    Channels, SearchInput, Ties, add_gates, importance, slim_fresh, slim_inherit, threshold_search,
 };
 use runner::train::{
     Budget, EpochRecord, Evaluation, Half, Host, HostError, Keep, Length, Measured, Objective,
@@ -103,7 +103,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut host = Printer("gates, epoch");
     let gated = trained(&data, &full, Objective::Gates(sparsity), &adam, &constant, &mut host)?;
 
-    // The largest network within half of the FLOPs, by one threshold over all gates.
+    // The channels with the largest gates of all layers, as many as fit into half of the FLOPs.
     let found = threshold_search(&SearchInput {
         spec: &gated.spec,
         importance: &importance(&gated),
@@ -111,6 +111,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         tolerance: None,
         min_channels: 1,
         round_to: 1,
+        ties: Ties::Spread,
     })?;
     let channels = Channels::new(gated.spec.clone(), found.kept)?;
 

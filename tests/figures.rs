@@ -227,6 +227,8 @@ fn odd() -> Vec<(String, Content, Vec<String>)> {
     add("diverged".into(), curves("plain", 2, &[0.3], 4, f64::NAN), names("plain", 2));
     add("endless".into(), curves("plain", 2, &[0.3], 4, f64::INFINITY), names("plain", 2));
     add("huge-loss".into(), curves("plain", 2, &[0.3], 200, 1e12), names("plain", 2));
+    add("vast-loss".into(), curves("plain", 2, &[0.3], 4, 1e308), names("plain", 2));
+    add("vast-cuts".into(), gates("plain", (-1e307, 1e307), &[1; 30], 3), vec![]);
     let many = Channels { structures: structures("plain", 40, 5) };
     add("many-structures".into(), Content::Channels(many), names("plain", 40));
     add("many-similar".into(), similarity("plain", 90), names("plain", 20));

@@ -9,7 +9,7 @@ use candle_core::Device;
 use proptest::prelude::*;
 use runner::data::DataParams;
 use runner::network::{Arch, Checkpoint, Macs, NetworkSpec};
-use runner::prune::{SearchError, SearchInput, threshold_search};
+use runner::prune::{SearchError, SearchInput, SearchResult, Ties, random, removal_order, threshold_search};
 use runner::stages::job::Held;
 use runner::stages::{Artifact, Inputs, Job, Outcome, Output, kind};
 use serde_json::{Value, json};
@@ -24,88 +24,240 @@ fn macs(channels: &[usize], colours: usize, classes: usize) -> u64 {
     (sum + inputs * classes) as u64
 }
 
-/// What each layer keeps if the `removed` least important channels of all go, one by one; what its rules forbid comes back,
-/// most important first.
-fn kept(importance: &[Vec<f32>], removed: usize, min_channels: usize, round_to: usize) -> Vec<Vec<u32>> {
-    let mut all: Vec<(f32, usize, u32)> = Vec::new();
-    for (layer, gates) in importance.iter().enumerate() {
-        all.extend(gates.iter().zip(0..).map(|(gate, channel)| (*gate, layer, channel)));
+/// A network and a search in it, as proptest draws them.
+#[derive(Debug, Clone)]
+struct Case {
+    spec: NetworkSpec,
+    importance: Vec<Vec<f32>>,
+    thousandths: u64,
+    min_channels: usize,
+    round_to: usize,
+    ties: Ties,
+}
+
+impl Case {
+    fn search(&self, tolerance: Option<f64>) -> Result<SearchResult, SearchError> {
+        threshold_search(&SearchInput {
+            spec: &self.spec,
+            importance: &self.importance,
+            flops_ratio: self.thousandths as f64 / 1000.0,
+            tolerance,
+            min_channels: self.min_channels,
+            round_to: self.round_to,
+            ties: self.ties,
+        })
     }
-    // A stable sort leaves equal gates in the order of layers and channels.
-    all.sort_by(|one, other| one.0.partial_cmp(&other.0).unwrap());
-    let mut kept = vec![Vec::new(); importance.len()];
-    for (_, layer, channel) in &all[removed..] {
-        kept[*layer].push(*channel);
+
+    fn macs(&self, channels: &[usize]) -> u64 {
+        macs(channels, self.spec.input[0], self.spec.classes)
     }
-    for (_, layer, channel) in all[..removed].iter().rev() {
-        let count = kept[*layer].len();
-        if count < min_channels || count % round_to != 0 || count == 0 {
-            kept[*layer].push(*channel);
-        }
+
+    /// FLOPs of the network that the ratio is a share of.
+    fn full(&self) -> u64 {
+        self.macs(self.spec.plain_channels.as_ref().unwrap_or(&self.spec.channels))
     }
-    kept.iter_mut().for_each(|channels| channels.sort_unstable());
-    kept
+
+    fn budget(&self) -> u64 {
+        self.full() * self.thousandths / 1000
+    }
+
+    /// Whether a layer of `all` channels may keep `kept`.
+    fn may_keep(&self, kept: usize, all: usize) -> bool {
+        kept == all || (kept > 0 && kept >= self.min_channels && kept.is_multiple_of(self.round_to))
+    }
+
+    /// The next larger number of channels that a layer may keep.
+    fn more(&self, kept: usize, all: usize) -> Option<usize> {
+        (kept + 1..=all).find(|more| self.may_keep(*more, all))
+    }
+
+    /// The channels of a layer, the best first: by score, of equal ones the higher number.
+    fn ranked(&self, layer: usize) -> Vec<u32> {
+        let scores = &self.importance[layer];
+        let mut channels: Vec<usize> = (0..scores.len()).collect();
+        channels.sort_by(|a, b| (scores[*b], b).partial_cmp(&(scores[*a], a)).unwrap());
+        channels.into_iter().map(|channel| channel as u32).collect()
+    }
+
+    /// The channels of all layers, the best first, as their layers and their ranks there.
+    fn best_first(&self) -> Vec<(usize, usize)> {
+        let mut seen = [0; 8];
+        let rank = |(layer, _): (usize, usize)| {
+            seen[layer] += 1;
+            (layer, seen[layer])
+        };
+        removal_order(&self.importance, self.ties).into_iter().rev().map(rank).collect()
+    }
+}
+
+fn case(widest: usize) -> impl Strategy<Value = Case> {
+    (
+        prop::collection::vec(1..widest, 8),
+        prop::option::of(prop::collection::vec(0..widest / 2, 8)),
+        // A dozen values for all gates: most of them tie.
+        prop::collection::vec(0u8..12, 8 * (widest + 2)),
+        30u64..=1000,
+        prop::sample::select(vec![1usize, 1, 2, 3]),
+        prop::sample::select(vec![1usize, 1, 2, 3, 4]),
+        prop::sample::select(vec![Ties::Spread, Ties::Order]),
+        prop::sample::select(vec![1usize, 3]),
+        2usize..12,
+    )
+        .prop_map(|(plain, more, gates, thousandths, min_channels, round_to, ties, colours, classes)| {
+            // An expanded network has a few channels more in some layers.
+            let channels: Vec<usize> = match &more {
+                Some(more) => plain.iter().zip(more).map(|(plain, more)| plain + more).collect(),
+                None => plain.clone(),
+            };
+            let plain_channels = more.is_some().then_some(plain);
+            let input = [colours, 16, 16];
+            let spec = NetworkSpec { arch: Arch::Vgg11, input, classes, channels, plain_channels };
+            let mut gates = gates.into_iter().map(|gate| f32::from(gate) / 11.0);
+            let importance =
+                spec.channels.iter().map(|count| gates.by_ref().take(*count).collect()).collect();
+            Case { spec, importance, thousandths, min_channels, round_to, ties }
+        })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn the_threshold_search_finds_what_trying_every_threshold_finds(
-        plain in prop::collection::vec(1usize..6, 8),
-        more in prop::option::of(prop::collection::vec(0usize..4, 8)),
-        gates in prop::collection::vec(0u8..12, 8 * 9),
-        thousandths in 1u64..=1000,
-        min_channels in 1usize..4,
-        round_to in 1usize..5,
-        tolerance in prop::option::of(0u64..300),
-        colours in prop::sample::select(vec![1usize, 3]),
-        classes in 2usize..12,
-    ) {
-        // An expanded network has a few channels more in some layers.
-        let channels: Vec<usize> = match &more {
-            Some(more) => plain.iter().zip(more).map(|(plain, more)| plain + more).collect(),
-            None => plain.clone(),
-        };
-        let plain_channels = more.is_some().then(|| plain.clone());
-        let spec = NetworkSpec { arch: Arch::Vgg11, input: [colours, 16, 16], classes, channels, plain_channels };
-        // A dozen values for up to 72 gates: most of them tie.
-        let mut gates = gates.into_iter().map(|gate| f32::from(gate) / 11.0);
-        let importance: Vec<Vec<f32>> =
-            spec.channels.iter().map(|count| gates.by_ref().take(*count).collect()).collect();
-        let total: usize = spec.channels.iter().sum();
-        let full = macs(&plain, colours, classes);
-        let budget = full * thousandths / 1000;
-        let networks = (0..=total).map(|removed| kept(&importance, removed, min_channels, round_to));
-        let count = |kept: &[Vec<u32>]| macs(&kept.iter().map(Vec::len).collect::<Vec<_>>(), colours, classes);
-        // Of all networks that fit the largest; of equally large ones the one with the fewest removals.
-        let best = networks.filter(|kept| count(kept) <= budget).reduce(|best, next| {
-            if count(&next) > count(&best) { next } else { best }
+    fn a_search_keeps_the_best_channels_of_each_layer_and_none_can_be_added(case in case(6)) {
+        let Ok(found) = case.search(None) else { return Ok(()) };
+        let counts: Vec<usize> = found.kept.iter().map(Vec::len).collect();
+        prop_assert_eq!(found.macs_pruned, Macs(case.macs(&counts)));
+        prop_assert_eq!(found.macs_plain, Macs(case.full()));
+        prop_assert_eq!(found.achieved_ratio, case.macs(&counts) as f64 / case.full() as f64);
+        prop_assert!(found.macs_pruned.0 <= case.budget());
+        for (layer, (kept, all)) in found.kept.iter().zip(&case.spec.channels).enumerate() {
+            prop_assert!(case.may_keep(kept.len(), *all), "{} of {all}", kept.len());
+            let mut best = case.ranked(layer)[..kept.len()].to_vec();
+            best.sort_unstable();
+            prop_assert_eq!(kept, &best);
+            // Neither a channel nor a step of `round_to` fits any more.
+            if let Some(more) = case.more(kept.len(), *all) {
+                let mut larger = counts.clone();
+                larger[layer] = more;
+                prop_assert!(case.macs(&larger) > case.budget(), "layer {layer} could keep {more}");
+            }
+            // What lies above the threshold is kept.
+            for channel in 0..*all as u32 {
+                let score = f64::from(case.importance[layer][channel as usize]);
+                let is_kept = kept.contains(&channel);
+                prop_assert!(is_kept || score <= found.threshold, "{score} above {}", found.threshold);
+            }
+        }
+        let removed: usize = case.spec.channels.iter().sum::<usize>() - counts.iter().sum::<usize>();
+        prop_assert!(removed > 0 || found.threshold == 0.0);
+        // Ties: scores that are both kept and removed somewhere.
+        let at = |kept: bool, score: f32| found.kept.iter().enumerate().any(|(layer, own)| {
+            let scores = case.importance[layer].iter().zip(0u32..);
+            scores.into_iter().any(|(other, channel)| *other == score && own.contains(&channel) == kept)
         });
-        let found = threshold_search(&SearchInput {
-            spec: &spec,
-            importance: &importance,
-            flops_ratio: thousandths as f64 / 1000.0,
-            tolerance: tolerance.map(|tolerance| tolerance as f64 / 1000.0),
-            min_channels,
-            round_to,
+        for (layer, scores) in case.importance.iter().enumerate() {
+            let tied = scores.iter().zip(0u32..).filter(|(score, _)| at(true, **score) && at(false, **score));
+            let (tied, kept): (Vec<_>, Vec<_>) =
+                (tied.clone().collect(), tied.filter(|(_, channel)| found.kept[layer].contains(channel)).collect());
+            prop_assert_eq!((tied.len(), kept.len()), (found.tied[layer], found.tied_kept[layer]));
+        }
+    }
+
+    #[test]
+    fn one_threshold_never_gives_a_larger_network(case in case(6)) {
+        // Every threshold there is: the best so and so many channels of all, and what the layers' rules add to them.
+        let order = removal_order(&case.importance, case.ties);
+        let networks = (0..=order.len()).map(|removed| {
+            let mut counts = vec![0; 8];
+            order[removed..].iter().for_each(|(layer, _)| counts[*layer] += 1);
+            let allowed = |(kept, all): (usize, &usize)| (kept..=*all).find(|more| case.may_keep(*more, *all));
+            counts.into_iter().zip(&case.spec.channels).map(|pair| allowed(pair).unwrap()).collect()
         });
-        let floor = tolerance.map_or(0, |tolerance| full * thousandths.saturating_sub(tolerance) / 1000);
-        match (found, best) {
+        let of_thresholds: Option<Vec<usize>> =
+            networks.filter(|counts: &Vec<usize>| case.macs(counts) <= case.budget()).max_by_key(|c| case.macs(c));
+        match (case.search(None), of_thresholds) {
             (Ok(found), Some(best)) => {
-                prop_assert_eq!(found.macs_pruned, Macs(count(&best)));
-                prop_assert_eq!(found.macs_plain, Macs(full));
-                prop_assert_eq!(found.achieved_ratio, count(&best) as f64 / full as f64);
-                prop_assert_eq!(found.kept, best);
-                prop_assert!(found.macs_pruned.0 >= floor);
+                prop_assert!(found.kept.iter().zip(&best).all(|(kept, best)| kept.len() >= *best));
+                // What was filled up comes on top of one of these networks.
+                let of_one: Vec<usize> =
+                    found.kept.iter().zip(&found.filled).map(|(kept, filled)| kept.len() - filled).collect();
+                prop_assert_eq!(of_one, best);
             }
-            (Err(SearchError::Unreachable { lowest, .. }), None) => {
-                let smallest = count(&kept(&importance, total, min_channels, round_to));
-                prop_assert_eq!(lowest, smallest as f64 / full as f64);
-            }
-            (Err(SearchError::Tolerance { .. }), Some(best)) => prop_assert!(count(&best) < floor),
+            (Err(SearchError::Unreachable { .. }), None) => {}
             (found, best) => prop_assert!(false, "{found:?} against {best:?}"),
         }
     }
+
+    #[test]
+    fn a_tolerance_refuses_what_lies_further_below(case in case(6), tolerance in 0u64..300) {
+        let floor = case.full() * case.thousandths.saturating_sub(tolerance) / 1000;
+        match (case.search(None), case.search(Some(tolerance as f64 / 1000.0))) {
+            (Ok(free), Ok(found)) => {
+                prop_assert!(found.macs_pruned.0 >= floor);
+                prop_assert_eq!(free, found);
+            }
+            (Ok(free), Err(SearchError::Tolerance { achieved, .. })) => {
+                prop_assert!(free.macs_pruned.0 < floor);
+                prop_assert_eq!(free.achieved_ratio, achieved);
+            }
+            (Err(SearchError::Unreachable { .. }), Err(SearchError::Unreachable { .. })) => {}
+            (free, found) => prop_assert!(false, "{free:?} against {found:?}"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn of_all_networks_that_fit_the_search_finds_the_one_with_the_best_channels(case in case(5)) {
+        // All networks at all: every layer keeps some of its best channels.
+        let choices: Vec<Vec<usize>> = case
+            .spec
+            .channels
+            .iter()
+            .map(|all| (1..=*all).filter(|kept| case.may_keep(*kept, *all)).collect())
+            .collect();
+        let mut networks: Vec<Vec<usize>> = vec![vec![]];
+        for choices in &choices {
+            let longer = |known: &Vec<usize>| {
+                choices.iter().map(|more| [known.as_slice(), &[*more]].concat()).collect::<Vec<_>>()
+            };
+            networks = networks.iter().flat_map(longer).collect();
+        }
+        networks.retain(|counts| case.macs(counts) <= case.budget());
+        // The first channel, the best first, that one of two networks keeps and the other does not decides.
+        let order = case.best_first();
+        let is_kept = |counts: &[usize]| order.iter().map(|(layer, rank)| *rank <= counts[*layer]).collect::<Vec<_>>();
+        let best = networks.iter().max_by_key(|counts| is_kept(counts));
+        match (case.search(None), best) {
+            (Ok(found), Some(best)) => {
+                prop_assert_eq!(&found.kept.iter().map(Vec::len).collect::<Vec<_>>(), best);
+            }
+            (Err(SearchError::Unreachable { lowest, .. }), None) => {
+                let smallest: Vec<usize> = choices.iter().map(|choices| choices[0]).collect();
+                prop_assert_eq!(lowest, case.macs(&smallest) as f64 / case.full() as f64);
+            }
+            (found, best) => prop_assert!(false, "{found:?} against {best:?}"),
+        }
+    }
+}
+
+#[test]
+fn rounding_leaves_nothing_of_the_budget_that_a_step_fits_into() {
+    let spec = NetworkSpec::vgg(Arch::Vgg11, 16, 1.0, [1, 16, 16], 10).unwrap();
+    let shares = |seed| {
+        let importance = random(&spec, seed).unwrap().values().to_vec();
+        let (min_channels, round_to, ties) = (1, 16, Ties::Spread);
+        let case = Case { spec: spec.clone(), importance, thousandths: 500, min_channels, round_to, ties };
+        let found = case.search(None).unwrap();
+        let at_threshold: Vec<usize> =
+            found.kept.iter().zip(&found.filled).map(|(kept, filled)| kept.len() - filled).collect();
+        (case.macs(&at_threshold) as f64 / case.full() as f64, found.achieved_ratio)
+    };
+    let shares: Vec<(f64, f64)> = (0..200).map(shares).collect();
+    let worst = |of: fn(&(f64, f64)) -> f64| shares.iter().map(of).fold(1.0, f64::min);
+    // With one threshold alone, whole steps of 16 channels can miss the budget by far.
+    assert!(worst(|(at_threshold, _)| *at_threshold) < 0.42);
+    assert!(worst(|(_, achieved)| *achieved) > 0.49);
 }
 
 #[test]
@@ -121,6 +273,7 @@ fn a_budget_of_all_flops_keeps_a_plain_network_whole_and_brings_a_widened_one_do
             tolerance: None,
             min_channels: 1,
             round_to: 1,
+            ties: Ties::Spread,
         };
         let found = threshold_search(&search).unwrap();
         let whole = found.kept.iter().map(Vec::len).eq(spec.channels.iter().copied());

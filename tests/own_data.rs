@@ -158,7 +158,7 @@ fn fingerprint(folder: &Path, stage: &str) -> Fingerprint {
 fn run_held_up(folder: &Path, meanwhile: impl FnOnce()) -> (String, String, Option<i32>) {
     let init = fingerprint(folder, "init");
     let store = Store::open(&folder.join("c")).unwrap();
-    store.prepare().unwrap();
+    let _ = store.prepare().unwrap();
     let lock = store.lock(&init, &mut |_| ControlFlow::Break(())).unwrap().unwrap();
     let mut child = runner(folder, "c", &["run", "p.toml", "--json"])
         .stdout(Stdio::piped())

@@ -272,7 +272,7 @@ fn the_best_is_found(here: &Path, rows: &[Value]) {
         path.is_file() && path.display().to_string().contains(best["object"].as_str().unwrap()),
         "{best}"
     );
-    assert!(number(&rows[0]["figures"]["accuracy"]["mean"]) <= accuracy);
+    assert!(number(&rows[0]["figures"]["accuracy"]["mean"]) <= accuracy + 1e-9);
     let runs = json(here, &["runs", "--json"]);
     assert_eq!(number(&runs.as_object().unwrap().values().next().unwrap()["best_accuracy"]), accuracy);
     assert!(stdout(here, "c", &["runs"]).contains(&format!("best {:.2}%", 100.0 * accuracy)));
@@ -305,10 +305,9 @@ fn the_best_is_found(here: &Path, rows: &[Value]) {
 #[test]
 fn a_pipeline_without_a_name_is_called_by_its_file() {
     let folder = study();
-    let unnamed: String =
-        both().lines().filter(|line| !line.starts_with("name")).map(|line| format!("{line}\n")).collect();
+    let unnamed = both().replacen("name = \"small\"\n", "", 1);
     std::fs::write(folder.path().join("my study.toml"), unnamed).unwrap();
-    assert!(stdout(folder.path(), "c", &["plan", "my study.toml"]).starts_with("my study: "));
+    assert!(stdout(folder.path(), "c", &["plan", "my study.toml"]).contains("my study: "));
 }
 
 #[test]
@@ -586,7 +585,7 @@ fn tensorboard_gets_a_folder_for_each_stage_and_point() {
     std::fs::write(here.join("file"), "").unwrap();
     let warned = runner(here, "c", &["run", "p.toml", "--quiet", "--tensorboard", "file"]).output().unwrap();
     assert!(warned.status.success());
-    assert_eq!(text(&warned).1.matches("warning: TensorBoard's files cannot be written").count(), 1);
+    assert_eq!(text(&warned).1.matches("warning: TensorBoard's files of ").count(), 1);
 }
 
 #[test]

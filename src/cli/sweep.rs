@@ -162,7 +162,7 @@ pub fn cache_option(cache: &CacheArgs) -> String {
 
 /// A word for a shell.
 pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 

@@ -30,7 +30,8 @@ impl Range {
         let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |range, value| {
             (range.0.min(value), range.1.max(value))
         });
-        if low > high {
+        // A record may hold numbers that no axis can span.
+        if low > high || !(high - low).is_finite() {
             return Self::default();
         }
         let (low, high) = (low.clamp(limits.0, limits.1), high.clamp(limits.0, limits.1));
@@ -70,9 +71,11 @@ impl Range {
         (0..=count).map(|at| self.low + self.step * at as f64).collect()
     }
 
-    /// Where a value stands between the ends: 0 at the low one, 1 at the high one.
+    /// Where a value stands between the ends: 0 at the low one, 1 at the high one. A value beyond the axis stands just
+    /// outside of it, so that no place is infinite.
     pub fn share(self, value: f64) -> f64 {
-        (value - self.low) / (self.high - self.low)
+        let share = (value - self.low) / (self.high - self.low);
+        if share.is_nan() { 0.0 } else { share.clamp(-0.02, 1.02) }
     }
 }
 
@@ -151,6 +154,9 @@ mod tests {
         assert_eq!(around(&[50.0]), Range { low: 47.0, high: 53.0, step: 1.0 });
         assert_eq!(around(&[]), Range::default());
         assert_eq!(around(&[f64::NAN, f64::INFINITY]), Range::default());
+        let hostile = Range::around([-1e308, 1e308].into_iter(), (f64::NEG_INFINITY, f64::INFINITY));
+        assert_eq!(hostile, Range::default());
+        assert_eq!([f64::NAN, f64::INFINITY, -1e308].map(|value| hostile.share(value)), [0.0, 1.02, -0.02]);
         assert_eq!(around(&[-20.0, 130.0]), Range { low: 0.0, high: 100.0, step: 20.0 }, "limits hold");
         let room = Range::with_room([79.0, 83.0].into_iter(), (0.0, 100.0));
         assert_eq!(room, Range { low: 78.0, high: 84.0, step: 1.0 });

@@ -12,9 +12,10 @@ use crate::report::{
 };
 use crate::store::Record;
 
-const SHOWN: [(Metric, &str); 5] = [
+const SHOWN: [(Metric, &str); 6] = [
     (Metric::Accuracy, "accuracy"),
     (Metric::FlopsRatio, "FLOPs kept"),
+    (Metric::FlopsWanted, "wanted"),
     (Metric::Parameters, "parameters"),
     (Metric::Bytes, "size"),
     (Metric::Seconds, "time"),

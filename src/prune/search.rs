@@ -1,11 +1,18 @@
-//! The threshold search: one global threshold over all gates, to a budget of FLOPs.
+//! The threshold search: one global order of all channels, to a budget of FLOPs.
 //!
-//! Channels are ordered by importance, ties by (layer, channel), and removed in that order. FLOPs fall
-//! monotonically on the way, so bisection finds the largest network that fits; exactly that network is
-//! returned, with its own figures.
+//! Every layer starts with the channels that its rules demand. Then the others come back in the order of their scores, the best
+//! first (the reverse of [`removal_order`]), and each stays if the network still fits the budget. Up to the first channel
+//! that does not fit this is one global threshold; what comes after it fills the budget up. So no network that
+//! fits keeps a better channel than this one does, unless it lacks one that is better still; and nothing can be added to
+//! this one. It need not be the largest network that fits at all: it is the largest of those that go by the scores.
+//!
+//! Channels come back in units: one channel, or with `round_to` the next that many channels of a layer by score, which
+//! come with the best of them. A layer that has refused a unit is full: FLOPs are sums of products of widths, so that a
+//! unit never costs less after others have come back.
 
 use miette::Diagnostic;
 
+use super::order::{Ties, level, removal_order};
 use crate::network::{Macs, NetworkSpec, SpecError};
 
 /// What is searched, and under which rules.
@@ -23,6 +30,8 @@ pub struct SearchInput<'a> {
     pub min_channels: usize,
     /// Every layer keeps a multiple of this, or all of its channels.
     pub round_to: usize,
+    /// Which of the channels of equal importance are removed first.
+    pub ties: Ties,
 }
 
 /// What was found.
@@ -30,8 +39,14 @@ pub struct SearchInput<'a> {
 pub struct SearchResult {
     /// Kept channels of each layer, ascending.
     pub kept: Vec<Vec<u32>>,
-    /// Importance of the last removed channel: what lies above it is kept. 0 if nothing is removed.
+    /// Importance of the best channel that did not fit: all channels above it are kept. 0 if nothing is removed.
     pub threshold: f64,
+    /// Channels of each layer that came back after the first one that did not fit.
+    pub filled: Vec<usize>,
+    /// Channels of each layer whose importance is both that of a kept and of a removed channel.
+    pub tied: Vec<usize>,
+    /// Those of [`Self::tied`] that are kept: the rule for ties decided it.
+    pub tied_kept: Vec<usize>,
     /// FLOPs of the network that was searched.
     pub macs_full: Macs,
     /// FLOPs of the plain network.
@@ -66,9 +81,9 @@ pub enum SearchError {
     },
     /// The nearest network is further away than the tolerance.
     #[error(
-        "the largest network that fits keeps {achieved:.4} of the FLOPs, further below {wanted:.4} than the tolerance {tolerance}"
+        "the network that was found keeps {achieved:.4} of the FLOPs, further below {wanted:.4} than the tolerance {tolerance}, and no channel can be added to it"
     )]
-    #[diagnostic(help("raise `tolerance`, or leave it out to take any network that fits"))]
+    #[diagnostic(help("raise `tolerance`, leave it out to take any network that fits, or lower `round_to`"))]
     Tolerance {
         /// The wanted ratio.
         wanted: f64,
@@ -104,40 +119,45 @@ pub enum SearchError {
     Spec(#[from] SpecError),
 }
 
-/// Searches the largest network that fits the budget.
+/// Searches the network that keeps the best channels within the budget.
 ///
 /// # Errors
 /// A budget that cannot be met; the message names the reachable range.
 pub fn threshold_search(input: &SearchInput<'_>) -> Result<SearchResult, SearchError> {
-    let order = ordered(input)?;
+    check(input)?;
+    let order = removal_order(input.importance, input.ties);
     let plain = input.spec.plain().macs();
-    let budget = plain.share(input.flops_ratio).0;
-    let macs_after = |removed: usize| -> Result<u64, SearchError> {
-        Ok(slim_spec(input.spec, &kept_after(input, &order, removed))?.macs().0)
-    };
-    let ratio = |macs: u64| macs as f64 / plain.0 as f64;
-    let smallest = macs_after(order.len())?;
-    if smallest > budget {
+    let budget = plain.share(input.flops_ratio);
+    let ratio = |macs: Macs| macs.0 as f64 / plain.0 as f64;
+    let mut counts = smallest(input);
+    let lowest = cost(input.spec, &counts);
+    if lowest > budget {
         return Err(SearchError::Unreachable {
             wanted: input.flops_ratio,
             min_channels: kept_at_least(usize::MAX, input.min_channels, input.round_to),
-            lowest: ratio(smallest),
-            highest: ratio(macs_after(0)?),
+            lowest: ratio(lowest),
+            highest: ratio(input.spec.macs()),
         });
     }
-    // The fewest removals that fit lie in low..=high, and `high` fits.
-    let (mut low, mut high) = (0, order.len());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if macs_after(middle)? <= budget {
-            high = middle;
-        } else {
-            low = middle + 1;
+    let mut full = vec![false; counts.len()];
+    let mut filled = vec![0; counts.len()];
+    let mut threshold = None;
+    for unit in units(input, &order) {
+        if full[unit.layer] {
+            continue;
+        }
+        counts[unit.layer] += unit.channels;
+        if cost(input.spec, &counts) > budget {
+            counts[unit.layer] -= unit.channels;
+            full[unit.layer] = true;
+            threshold.get_or_insert(input.importance[unit.layer][unit.best]);
+        } else if threshold.is_some() {
+            filled[unit.layer] += unit.channels;
         }
     }
-    let kept = kept_after(input, &order, high);
+    let kept = best_of_each_layer(&order, &counts);
     let slim = slim_spec(input.spec, &kept)?;
-    let achieved_ratio = ratio(slim.macs().0);
+    let achieved_ratio = ratio(slim.macs());
     if let Some(tolerance) = input.tolerance {
         if slim.macs() < plain.share((input.flops_ratio - tolerance).max(0.0)) {
             return Err(SearchError::Tolerance {
@@ -147,12 +167,12 @@ pub fn threshold_search(input: &SearchInput<'_>) -> Result<SearchResult, SearchE
             });
         }
     }
-    let threshold = high.checked_sub(1).map_or(0.0, |last| {
-        let (layer, channel) = order[last];
-        f64::from(input.importance[layer][channel])
-    });
+    let (tied, tied_kept) = ties(input.importance, &order, &kept);
     Ok(SearchResult {
-        threshold,
+        threshold: threshold.map_or(0.0, f64::from),
+        filled,
+        tied,
+        tied_kept,
         macs_full: input.spec.macs(),
         macs_plain: plain,
         macs_pruned: slim.macs(),
@@ -163,8 +183,7 @@ pub fn threshold_search(input: &SearchInput<'_>) -> Result<SearchResult, SearchE
     })
 }
 
-/// The share of the plain network's FLOPs that the smallest and the largest network have which the search may find in
-/// `spec`. Known from the structure alone.
+/// The smallest and the largest ratio of FLOPs that a search in `spec` can reach. Known from the structure alone.
 ///
 /// # Errors
 /// None for a structure that was checked.
@@ -190,9 +209,8 @@ pub(super) fn slim_spec(spec: &NetworkSpec, kept: &[Vec<u32>]) -> Result<Network
     Ok(slim)
 }
 
-/// All channels in the order in which they are removed.
-fn ordered(input: &SearchInput<'_>) -> Result<Vec<(usize, usize)>, SearchError> {
-    let mut order = Vec::new();
+/// Checks that there is one finite number for each channel.
+fn check(input: &SearchInput<'_>) -> Result<(), SearchError> {
     for (layer, channels) in input.spec.channels.iter().enumerate() {
         let gates = input.importance.get(layer).map_or(&[][..], Vec::as_slice);
         if gates.len() != *channels {
@@ -201,47 +219,74 @@ fn ordered(input: &SearchInput<'_>) -> Result<Vec<(usize, usize)>, SearchError> 
         if let Some(channel) = gates.iter().position(|gate| !gate.is_finite()) {
             return Err(SearchError::NotFinite { layer, channel, value: gates[channel] });
         }
-        order.extend((0..*channels).map(|channel| (layer, channel)));
     }
-    order.sort_by(|&(layer, channel), &(other, second)| {
-        input.importance[layer][channel]
-            .total_cmp(&input.importance[other][second])
-            .then((layer, channel).cmp(&(other, second)))
-    });
-    Ok(order)
+    Ok(())
 }
 
-/// The channels of each layer that are left after the first `removed` removals, under the layer rules.
-fn kept_after(input: &SearchInput<'_>, order: &[(usize, usize)], removed: usize) -> Vec<Vec<u32>> {
-    let mut gone = vec![0usize; input.spec.channels.len()];
-    for (layer, _) in &order[..removed] {
-        gone[*layer] += 1;
-    }
-    // The last channels in the order are the most important ones of their layer.
-    let mut by_layer = vec![Vec::new(); input.spec.channels.len()];
-    for (layer, channel) in order {
-        by_layer[*layer].push(*channel as u32);
-    }
-    let keep = |layer: usize, channels: usize| {
-        kept_at_least(channels, (channels - gone[layer]).max(input.min_channels), input.round_to)
+/// The channels that every layer keeps whatever their scores.
+fn smallest(input: &SearchInput<'_>) -> Vec<usize> {
+    let least = |all: &usize| kept_at_least(*all, input.min_channels, input.round_to);
+    input.spec.channels.iter().map(least).collect()
+}
+
+fn cost(spec: &NetworkSpec, channels: &[usize]) -> Macs {
+    NetworkSpec { channels: channels.to_vec(), ..spec.clone() }.macs()
+}
+
+/// The smallest step by which a layer grows.
+struct Unit {
+    layer: usize,
+    /// How many channels it has.
+    channels: usize,
+    /// The best of them.
+    best: usize,
+}
+
+/// Everything beyond the smallest network, the best units first.
+fn units(input: &SearchInput<'_>, order: &[(usize, usize)]) -> Vec<Unit> {
+    let step = input.round_to.max(1);
+    let least = smallest(input);
+    let mut ranks = vec![0; least.len()];
+    let unit = |&(layer, best): &(usize, usize)| {
+        let rank = ranks[layer];
+        ranks[layer] += 1;
+        let channels = step.min(input.spec.channels[layer] - rank);
+        (rank >= least[layer] && rank % step == 0).then_some(Unit { layer, channels, best })
     };
-    input
-        .spec
-        .channels
-        .iter()
-        .enumerate()
-        .map(|(layer, channels)| {
-            let mut kept = by_layer[layer][channels - keep(layer, *channels)..].to_vec();
-            kept.sort_unstable();
-            kept
-        })
-        .collect()
+    order.iter().rev().filter_map(unit).collect()
+}
+
+/// The last `counts` channels of each layer in the order of removal, ascending.
+fn best_of_each_layer(order: &[(usize, usize)], counts: &[usize]) -> Vec<Vec<u32>> {
+    let mut kept = vec![Vec::new(); counts.len()];
+    for &(layer, channel) in order.iter().rev() {
+        if kept[layer].len() < counts[layer] {
+            kept[layer].push(channel as u32);
+        }
+    }
+    kept.iter_mut().for_each(|channels| channels.sort_unstable());
+    kept
+}
+
+/// Channels of each layer whose score kept and removed channels share, and those of them that are kept.
+fn ties(scores: &[Vec<f32>], order: &[(usize, usize)], kept: &[Vec<u32>]) -> (Vec<usize>, Vec<usize>) {
+    let score = |&(layer, channel): &(usize, usize)| level(scores[layer][channel]);
+    let is_kept = |&(layer, channel): &(usize, usize)| kept[layer].binary_search(&(channel as u32)).is_ok();
+    let (mut tied, mut tied_kept) = (vec![0; kept.len()], vec![0; kept.len()]);
+    for equal in order.chunk_by(|a, b| score(a) == score(b)) {
+        let stays: Vec<bool> = equal.iter().map(is_kept).collect();
+        if stays.contains(&true) && stays.contains(&false) {
+            for ((layer, _), stays) in equal.iter().zip(stays) {
+                tied[*layer] += 1;
+                tied_kept[*layer] += usize::from(stays);
+            }
+        }
+    }
+    (tied, tied_kept)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::network::Arch;
 
@@ -250,42 +295,39 @@ mod tests {
     }
 
     fn input<'a>(spec: &'a NetworkSpec, importance: &'a [Vec<f32>], flops_ratio: f64) -> SearchInput<'a> {
-        SearchInput { spec, importance, flops_ratio, tolerance: None, min_channels: 1, round_to: 1 }
+        let (tolerance, min_channels, round_to, ties) = (None, 1, 1, Ties::Spread);
+        SearchInput { spec, importance, flops_ratio, tolerance, min_channels, round_to, ties }
     }
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-        #[test]
-        fn bisection_finds_what_trying_every_threshold_finds(
-            values in prop::collection::vec(0u8..20, 4 * (1 + 2 + 4 + 4 + 8 * 4)),
-            ratio in 0.05f64..1.0,
-            round_to in 1usize..4,
-        ) {
-            let spec = spec(4);
-            let mut values = values.into_iter().map(|value| f32::from(value) / 20.0);
-            let importance: Vec<Vec<f32>> =
-                spec.channels.iter().map(|count| values.by_ref().take(*count).collect()).collect();
-            let search = SearchInput { round_to, ..input(&spec, &importance, ratio) };
-            let order = ordered(&search).unwrap();
-            let budget = ratio * spec.macs().0 as f64;
-            let best = (0..=order.len())
-                .map(|removed| slim_spec(&spec, &kept_after(&search, &order, removed)).unwrap().macs())
-                .find(|macs| macs.0 as f64 <= budget);
-            match (threshold_search(&search), best) {
-                (Ok(found), Some(best)) => prop_assert_eq!(found.macs_pruned, best),
-                (Err(SearchError::Unreachable { .. }), None) => {}
-                (found, best) => prop_assert!(false, "{found:?} against {best:?}"),
-            }
+    #[test]
+    fn equal_gates_go_by_the_rule_for_ties() {
+        let spec = spec(8);
+        let importance: Vec<Vec<f32>> = spec.channels.iter().map(|count| vec![0.5; *count]).collect();
+        let found = |ties| threshold_search(&SearchInput { ties, ..input(&spec, &importance, 0.5) }).unwrap();
+        let (order, spread) = (found(Ties::Order), found(Ties::Spread));
+        let counts = |found: &SearchResult| found.kept.iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(order.kept[0], [7], "the first layer loses all that it may");
+        assert_eq!(counts(&order)[4..], spec.channels[4..], "the last layers nothing");
+        let removed: usize = spec.channels.iter().sum::<usize>() - counts(&spread).iter().sum::<usize>();
+        let all: usize = spec.channels.iter().sum();
+        for ((kept, filled), channels) in counts(&spread).iter().zip(&spread.filled).zip(&spec.channels) {
+            let share = channels * (removed + spread.filled.iter().sum::<usize>());
+            let gone = (channels - kept + filled) * all;
+            assert!(gone.abs_diff(share) <= all, "{kept} of {channels} are left, {filled} of them filled up");
+        }
+        for found in [order, spread] {
+            assert_eq!((&found.tied, &found.tied_kept), (&spec.channels, &counts(&found)));
+            assert_eq!(found.threshold, 0.5);
         }
     }
 
     #[test]
-    fn equal_gates_are_removed_in_order_of_layer_and_channel() {
-        let spec = spec(2);
-        let importance: Vec<Vec<f32>> = spec.channels.iter().map(|count| vec![0.5; *count]).collect();
-        let found = threshold_search(&input(&spec, &importance, 0.99)).unwrap();
-        assert_eq!(found.kept[0], [1], "the first channel of the first layer goes first");
-        assert!(found.kept[1..].iter().zip(&spec.channels[1..]).all(|(kept, all)| kept.len() == *all));
+    fn scores_that_kept_and_removed_channels_share_are_counted_layer_by_layer() {
+        let order = [(0, 0), (1, 0), (0, 1), (1, 1), (1, 2), (0, 2)];
+        let scores = [vec![0.0, 1.0, 3.0], vec![-0.0, 1.0, 1.0]];
+        let found = ties(&scores, &order, &[vec![1, 2], vec![2]]);
+        assert_eq!(found, (vec![1, 2], vec![1, 1]));
+        assert_eq!(ties(&scores, &order, &[vec![1, 2], vec![1, 2]]), (vec![0, 0], vec![0, 0]));
     }
 
     #[test]

@@ -75,8 +75,17 @@ pub struct Structure {
     pub plain_channels: Vec<usize>,
     /// Multiply-accumulates of one image.
     pub macs: u64,
+    /// The same of the plain network, which shares of FLOPs are counted against.
+    pub plain_macs: u64,
     /// Trainable parameters.
     pub parameters: u64,
+}
+
+impl Structure {
+    /// The share of the plain network's FLOPs that it has.
+    pub fn flops_share(&self) -> f64 {
+        self.macs as f64 / self.plain_macs.max(1) as f64
+    }
 }
 
 impl From<&NetworkSpec> for Structure {
@@ -88,6 +97,7 @@ impl From<&NetworkSpec> for Structure {
             channels: spec.channels.clone(),
             plain_channels: spec.plain().channels,
             macs: spec.macs().0,
+            plain_macs: spec.plain().macs().0,
             parameters: spec.parameters(),
         }
     }
@@ -298,6 +308,17 @@ mod tests {
         let gamma = &found.tensors[at("features.1.weight")];
         let half = ValueFigures { min: 0.5, mean: 0.5, max: 0.5, zeros: 0.0, not_finite: 0 };
         assert_eq!((gamma.dtype.as_str(), &gamma.shape[..], gamma.values), ("F32", &[2][..], Some(half)));
+    }
+
+    #[test]
+    fn the_share_of_the_flops_is_that_of_the_plain_network_also_in_a_widened_one() {
+        let spec = NetworkSpec::vgg(Arch::Vgg11, 2, 1.5, [1, 16, 16], 3).unwrap();
+        let kept = spec.plain().channels.iter().map(|&channels| (0..channels as u32).collect()).collect();
+        let bytes = Channels::new(spec, kept).unwrap().to_safetensors().unwrap();
+        let found = Artifact::read("x", &bytes).unwrap();
+        let Content::Channels { full, slim } = &found.content else { panic!("no channels") };
+        assert!(full.flops_share() > 1.0);
+        assert_eq!((slim.macs, slim.flops_share()), (full.plain_macs, 1.0));
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub fn metric_title(metric: Metric) -> &'static str {
         Metric::Accuracy => "accuracy",
         Metric::Loss => "loss",
         Metric::FlopsRatio => "FLOPs kept",
+        Metric::FlopsWanted => "FLOPs wanted",
         Metric::Macs => "FLOPs",
         Metric::Parameters => "parameters",
         Metric::Bytes => "size",
@@ -69,7 +70,7 @@ pub fn metric_title(metric: Metric) -> &'static str {
 /// A value of a metric in words.
 pub fn written(metric: Metric, value: f64) -> String {
     match metric {
-        Metric::Accuracy | Metric::FlopsRatio => percent(value),
+        Metric::Accuracy | Metric::FlopsRatio | Metric::FlopsWanted => percent(value),
         Metric::Loss => format!("{value:.4}"),
         Metric::Macs | Metric::Parameters => count(value.round() as u64),
         Metric::Bytes => bytes(value.round() as u64),

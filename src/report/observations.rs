@@ -1,6 +1,6 @@
 //! Evaluated networks of a study, from its records: what tables, figures and reports average.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -53,10 +53,12 @@ pub fn observations(graph: &Graph, records: &[Option<Record>]) -> Vec<Observatio
             };
             for edge in &graph.node(*id).inputs {
                 let seconds = seconds(graph, records, edge.from);
+                let wanted = wanted(graph, records, edge.from);
                 for output in &edge.outputs {
                     let giver = records[edge.from.0].as_ref().and_then(|giver| giver.outputs.get(output));
                     let mut figures = figures(&record.metrics["networks"][output.as_str()]);
                     figures.extend(giver.map(|giver| (Metric::Bytes, giver.bytes as f64)));
+                    figures.extend(wanted.map(|wanted| (Metric::FlopsWanted, wanted)));
                     figures.extend(seconds.map(|seconds| (Metric::Seconds, seconds)));
                     let metrics = &record.metrics["networks"][output.as_str()];
                     found.push(Observation {
@@ -115,6 +117,19 @@ fn network(evaluation: &Record, role: &str, output: &str) -> ObjectHash {
 fn stage_name(graph: &Graph, point: &PointNodes, id: NodeId) -> String {
     let own = point.stages.iter().find(|(_, node)| *node == id);
     own.map_or_else(|| graph.node(id).name.clone(), |(name, _)| name.clone())
+}
+
+/// The share of FLOPs that the nearest search above a node was to keep.
+fn wanted(graph: &Graph, records: &[Option<Record>], id: NodeId) -> Option<f64> {
+    let (mut open, mut seen) = (VecDeque::from([id]), BTreeSet::from([id]));
+    while let Some(id) = open.pop_front() {
+        let ratio = records[id.0].as_ref().and_then(|record| record.metrics["wanted_ratio"].as_f64());
+        if ratio.is_some() {
+            return ratio;
+        }
+        open.extend(graph.node(id).inputs.iter().map(|edge| edge.from).filter(|from| seen.insert(*from)));
+    }
+    None
 }
 
 /// The wall time of a node and of all above it, each once; `None` while one has no record.

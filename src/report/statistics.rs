@@ -30,14 +30,17 @@ impl Mean {
     /// Of these values; `None` of none.
     pub fn of(values: &[f64]) -> Option<Self> {
         let n = values.len();
-        if n == 0 {
-            return None;
-        }
-        let mean = values.iter().sum::<f64>() / n as f64;
+        let mean = mean(values.iter().copied())?;
         let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
         let sd = (n > 1).then(|| (squares / (n - 1) as f64).sqrt());
         Some(Self { n, mean, sd })
     }
+}
+
+/// The mean, as a distance from the first value: equal values have themselves as the mean, to the last bit, and so no spread.
+fn mean(values: impl ExactSizeIterator<Item = f64> + Clone) -> Option<f64> {
+    let (n, first) = (values.len(), values.clone().next()?);
+    Some(first + values.map(|value| value - first).sum::<f64>() / n as f64)
 }
 
 /// The mean of paired differences.
@@ -73,10 +76,7 @@ impl Difference {
     /// Of these differences; `None` of none.
     pub fn of(pairs: &[Pair]) -> Option<Self> {
         let n = pairs.len();
-        if n == 0 {
-            return None;
-        }
-        let mean = pairs.iter().map(|pair| pair.difference).sum::<f64>() / n as f64;
+        let mean = mean(pairs.iter().map(|pair| pair.difference))?;
         let mut sums: BTreeMap<usize, f64> = BTreeMap::new();
         for pair in pairs {
             *sums.entry(pair.cluster).or_default() += pair.difference - mean;
@@ -138,6 +138,8 @@ mod tests {
         assert!((found.sd.unwrap() - (32.0f64 / 7.0).sqrt()).abs() < 1e-12);
         assert_eq!(Mean::of(&[3.0]).unwrap().sd, None);
         assert_eq!(Mean::of(&[]), None);
+        // Equal values have no spread, whatever rounding does to their sum.
+        assert_eq!(Mean::of(&[0.1; 3]), Some(Mean { n: 3, mean: 0.1, sd: Some(0.0) }));
     }
 
     #[test]

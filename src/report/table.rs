@@ -22,6 +22,8 @@ pub enum Metric {
     Loss,
     /// Multiply-accumulates over those of the plain network.
     FlopsRatio,
+    /// The share of them that the search was to keep.
+    FlopsWanted,
     /// Multiply-accumulates of one image.
     Macs,
     /// Trainable parameters.
@@ -40,10 +42,11 @@ pub enum Metric {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Accuracy,
         Self::Loss,
         Self::FlopsRatio,
+        Self::FlopsWanted,
         Self::Macs,
         Self::Parameters,
         Self::Bytes,
@@ -63,6 +66,7 @@ impl Metric {
             Self::Accuracy => true,
             Self::Loss
             | Self::FlopsRatio
+            | Self::FlopsWanted
             | Self::Macs
             | Self::Parameters
             | Self::Bytes
@@ -78,6 +82,7 @@ impl Metric {
             Self::Accuracy => "accuracy",
             Self::Loss => "loss",
             Self::FlopsRatio => "flops_ratio",
+            Self::FlopsWanted => "flops_wanted",
             Self::Macs => "macs",
             Self::Parameters => "parameters",
             Self::Bytes => "bytes",

@@ -44,8 +44,9 @@ pub static KIND: Kind = Kind {
 pub enum TrainingBudget {
     /// The same epochs as the full network.
     ScratchE,
-    /// The same FLOPs as the full (unexpanded) network: epochs / (1 - pruned share), without a bound, as the authors do:
-    /// 160 epochs become 1600 where a tenth of the FLOPs is left. A network that is no smaller keeps `epochs`.
+    /// The FLOPs of the full (unexpanded) network: `epochs` divided by the share of the FLOPs that the slim network has,
+    /// rounded down, without an upper bound: 160 epochs become 1600 where a tenth of the FLOPs is left. The authors divide by
+    /// the share that was wanted, 1 - pruned share. A network that is no smaller keeps `epochs`.
     ScratchB,
 }
 
@@ -54,7 +55,10 @@ impl TrainingBudget {
     fn epochs(self, epochs: u64, network: &NetworkSpec) -> u64 {
         let (macs, full) = (network.macs(), network.plain().macs());
         match self {
-            Self::ScratchB if macs < full => (epochs as f64 * full.0 as f64 / macs.0 as f64).round() as u64,
+            Self::ScratchB if macs < full => {
+                let exact = u128::from(epochs) * u128::from(full.0) / u128::from(macs.0.max(1));
+                u64::try_from(exact).unwrap_or(u64::MAX)
+            }
             Self::ScratchE | Self::ScratchB => epochs,
         }
     }
@@ -207,7 +211,7 @@ mod tests {
     use crate::network::Arch;
 
     #[test]
-    fn scratch_b_trains_a_pruned_network_with_the_full_one_s_flops_and_a_larger_one_no_shorter() {
+    fn scratch_b_trains_a_pruned_network_for_the_full_one_s_flops_and_a_larger_one_no_shorter() {
         let plain = NetworkSpec::vgg(Arch::Vgg11, 8, 1.0, [1, 16, 16], 10).unwrap();
         let full = plain.macs().0;
         for narrow in [1, 2, 3, 5, 7] {
@@ -216,9 +220,10 @@ mod tests {
                 NetworkSpec { channels, plain_channels: Some(plain.channels.clone()), ..plain.clone() };
             assert_eq!(TrainingBudget::ScratchE.epochs(160, &slim), 160);
             let epochs = TrainingBudget::ScratchB.epochs(160, &slim);
-            // Half an epoch of the slim network is as near as whole epochs come.
-            let apart = (epochs * slim.macs().0).abs_diff(160 * full);
-            assert!(2 * apart <= slim.macs().0, "{epochs} epochs of {} for 160 of {full}", slim.macs().0);
+            // As many whole epochs as the full network's FLOPs pay for.
+            let spent = |epochs: u64| epochs * slim.macs().0;
+            let fits = spent(epochs) <= 160 * full && spent(epochs + 1) > 160 * full;
+            assert!(fits, "{epochs} epochs of {} for 160 of {full}", slim.macs().0);
         }
         let wide = plain.expanded(1.5).unwrap();
         assert!(wide.macs() > plain.macs());

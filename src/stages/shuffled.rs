@@ -1,4 +1,5 @@
-//! `shuffled`: the learned gates without their places: what is left if only the gates' distribution mattered.
+//! `shuffled`: the learned gates without their places: what is left if only the gates' distribution mattered. Every order
+//! of the channels is equally likely, equal gates included.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use crate::prune::shuffled;
 pub static KIND: Kind = Kind {
     name: "shuffled",
     summary: "deal the learned gates out anew over all layers",
-    version: 1,
+    version: 2,
     inputs: &[network("the network with the trained gates")],
     outputs: &[OUTPUT],
     schema: schema::<Shuffled>,

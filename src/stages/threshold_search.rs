@@ -1,4 +1,4 @@
-//! `threshold-search`: one threshold over all gates, such that the slim network fits a FLOPs budget.
+//! `threshold-search`: one order of all channels, of which the best are kept that fit a FLOPs budget.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,13 +11,15 @@ use crate::content_hash;
 use crate::data::DataParams;
 use crate::network::NetworkSpec;
 use crate::pipeline::{InputRole, OutputRole};
-use crate::prune::{Channels, Scores, SearchInput, importance, reachable, threshold_search};
+use crate::prune::{
+    Channels, Scores, SearchInput, SearchResult, Ties, importance, reachable, threshold_search,
+};
 
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "threshold-search",
-    summary: "choose the channels to keep: one global threshold over the gates, to a FLOPs budget",
-    version: 2,
+    summary: "choose the channels to keep: the best of all layers, as many as a FLOPs budget allows",
+    version: 3,
     inputs: &[
         InputRole {
             role: "network",
@@ -51,7 +53,7 @@ pub struct ThresholdSearch {
     /// network may have: the share that is kept.
     #[schemars(range(min = 0.0001, max = 1.0))]
     pub flops_ratio: f64,
-    /// How far below `flops_ratio` the achieved ratio may lie; more is an error. By default any network that fits is right.
+    /// How far below `flops_ratio` the achieved ratio may lie; more is an error. By default no distance is.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub tolerance: Option<f64>,
     /// Channels that survive in every layer, however small their gates.
@@ -60,13 +62,15 @@ pub struct ThresholdSearch {
     /// Keeps a multiple of this many channels in every layer (8, say, for hardware that likes it), or all of them.
     #[schemars(range(min = 1, max = 1024))]
     pub round_to: usize,
+    /// Which of the channels of equal score are removed first.
+    pub ties: Ties,
 }
 
-content_hash!(ThresholdSearch { flops_ratio, tolerance, min_channels, round_to });
+content_hash!(ThresholdSearch { flops_ratio, tolerance, min_channels, round_to, ties });
 
 impl Default for ThresholdSearch {
     fn default() -> Self {
-        Self { flops_ratio: 0.5, tolerance: None, min_channels: 1, round_to: 1 }
+        Self { flops_ratio: 0.5, tolerance: None, min_channels: 1, round_to: 1, ties: Ties::Spread }
     }
 }
 
@@ -124,6 +128,7 @@ impl Stage for ThresholdSearch {
             tolerance: self.tolerance,
             min_channels: self.min_channels,
             round_to: self.round_to,
+            ties: self.ties,
         })?;
         let kept: Vec<usize> = found.kept.iter().map(Vec::len).collect();
         let metrics = json!({
@@ -137,11 +142,18 @@ impl Stage for ThresholdSearch {
             "parameters_pruned": found.params_pruned,
             "channels_full": scores.spec().channels,
             "channels": kept,
+            "filled": found.filled.iter().sum::<usize>(),
+            "tied": found.tied.iter().sum::<usize>(),
+            "tied_kept": found.tied_kept.iter().sum::<usize>(),
+            "channels_filled": found.filled,
+            "channels_tied": found.tied,
+            "channels_tied_kept": found.tied_kept,
         });
-        let equal = equal_scores(scores.values());
+        let warning = equal_scores(scores.values())
+            .or_else(|| tied(&found, scores.spec().channels.iter().sum(), self.ties));
         let channels = Channels::new(scores.spec().clone(), found.kept)?;
         let output = Output::new("channels", channels.to_safetensors()?, metrics);
-        Ok(Outcome::Done(output.warned(equal.into_iter().collect())))
+        Ok(Outcome::Done(output.warned(warning.into_iter().collect())))
     }
 }
 
@@ -153,9 +165,57 @@ fn equal_scores(scores: &[Vec<f32>]) -> Option<Warning> {
     all.all(|score| score == first).then(|| Warning::EqualScores { channels, score: f64::from(first) })
 }
 
+/// The warning that more than a tenth of what is kept was decided by ties.
+fn tied(found: &SearchResult, channels: usize, ties: Ties) -> Option<Warning> {
+    let sum = |counts: &[usize]| counts.iter().sum::<usize>();
+    let kept = found.kept.iter().map(Vec::len).sum::<usize>();
+    let (tied, decided) = (sum(&found.tied), sum(&found.tied_kept));
+    (10 * decided > kept).then_some(Warning::Ties { decided, kept, tied, channels, ties })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Arch;
+
+    #[test]
+    fn a_structure_that_ties_decided_by_more_than_a_tenth_is_noticed() {
+        let spec = NetworkSpec::vgg(Arch::Vgg11, 8, 1.0, [1, 16, 16], 10).unwrap();
+        // The lowest scores of each layer are 0, the others all differ.
+        let found = |zeros: f64, ties| {
+            let mut next = 0.0;
+            let score = |channel: usize, all: usize| {
+                next += 0.001;
+                if (channel as f64) < zeros * all as f64 { 0.0 } else { next }
+            };
+            let mut score = score;
+            let importance: Vec<Vec<f32>> = spec
+                .channels
+                .iter()
+                .map(|all| (0..*all).map(|channel| score(channel, *all)).collect())
+                .collect();
+            let (tolerance, min_channels, round_to) = (None, 1, 1);
+            let search = SearchInput {
+                spec: &spec,
+                importance: &importance,
+                flops_ratio: 0.5,
+                tolerance,
+                min_channels,
+                round_to,
+                ties,
+            };
+            let found = threshold_search(&search).unwrap();
+            tied(&found, 344, ties).map(|warning| warning.to_string())
+        };
+        for (ties, name) in [(Ties::Spread, "spread"), (Ties::Order, "order")] {
+            let words = found(0.57, ties).unwrap();
+            assert!(
+                words.contains(&format!("`ties = \"{name}\"`")) && words.contains("of all 344"),
+                "{words}"
+            );
+            assert_eq!(found(0.0, ties), None);
+        }
+    }
 
     #[test]
     fn scores_that_are_all_the_same_are_noticed() {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::kind::{DataUse, Stage};
 use crate::data::{DataParams, SplitSizes};
 use crate::network::NetworkSpec;
+use crate::prune::Ties;
 
 /// The key of a record's metrics that holds a stage's warnings.
 pub const METRIC: &str = "warnings";
@@ -60,6 +61,19 @@ pub enum Warning {
         /// What the learning rate is multiplied by there.
         factor: f64,
     },
+    /// Much of a structure was decided by the rule for channels of equal score.
+    Ties {
+        /// Kept channels that have the score of a removed one.
+        decided: usize,
+        /// All kept channels.
+        kept: usize,
+        /// Channels, kept or removed, whose score is on both sides.
+        tied: usize,
+        /// All channels.
+        channels: usize,
+        /// The rule.
+        ties: Ties,
+    },
     /// Every channel of the network has the same score.
     EqualScores {
         /// The channels.
@@ -97,6 +111,18 @@ impl fmt::Display for Warning {
                 "{milestones} of `schedule.milestones` take effect at epoch {epoch} of {epochs}, where the learning rate is \
                  multiplied by {factor} at once"
             ),
+            Self::Ties { decided, kept, tied, channels, ties } => {
+                let rule = match ties {
+                    Ties::Spread => "which gives every layer its share",
+                    Ties::Order => "by which the first layers lose theirs first",
+                };
+                let name = ties.name();
+                write!(
+                    f,
+                    "{decided} of the {kept} kept channels have the same score as a removed one ({tied} of all {channels} \
+                     channels are tied): not their scores chose them but `ties = \"{name}\"`, {rule}"
+                )
+            }
             Self::EqualScores { channels, score } => write!(
                 f,
                 "all {channels} channels have the same score ({score}): their scores do not say which channels to remove"

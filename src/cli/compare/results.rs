@@ -207,7 +207,7 @@ pub fn text(found: &ResultsCompared) -> String {
 
 /// What is shown where both sides have the same, too.
 fn is_key(key: &str) -> bool {
-    key.ends_with("accuracy") || key.ends_with("macs") || key.ends_with("parameters")
+    ["accuracy", "macs", "parameters", "achieved_ratio", "wanted_ratio"].iter().any(|end| key.ends_with(end))
 }
 
 fn words(title: &str, changes: &[Change]) -> String {
@@ -267,6 +267,7 @@ fn structures(file: &FilePair) -> String {
     let mut rows = vec![vec![
         Cell::left(""),
         Cell::right("FLOPs").style(FAINT),
+        Cell::right("kept").style(FAINT),
         Cell::right("parameters").style(FAINT),
         Cell::right("channels").style(FAINT),
         Cell::right("of the plain").style(FAINT),
@@ -276,6 +277,7 @@ fn structures(file: &FilePair) -> String {
         rows.push(vec![
             Cell::left(side),
             Cell::right(count(found.macs)),
+            Cell::right(percent(found.flops_share())),
             Cell::right(count(found.parameters)),
             Cell::right(kept.to_string()),
             Cell::right(percent(kept as f64 / plain.max(1) as f64)),

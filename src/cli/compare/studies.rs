@@ -8,7 +8,7 @@ use super::sides::Whole;
 use crate::cli::style::{Cell, FAINT, STAGE, STALE, columns, paint};
 use crate::cli::summary::side_by_side;
 use crate::report::NetworkRow;
-use crate::report::format::{count, percent, plural};
+use crate::report::format::{percent, plural};
 use crate::report::studies::{StudiesCompared, WorkDiffers, studies};
 
 /// So many entries of each list are told.
@@ -95,7 +95,7 @@ fn networks(found: &StudiesCompared) -> String {
         right("accuracy A"),
         right("B"),
         right("B - A"),
-        right("FLOPs A"),
+        right("FLOPs kept A"),
         right("B"),
     ]];
     let mut text = String::new();
@@ -109,16 +109,16 @@ fn networks(found: &StudiesCompared) -> String {
         let difference =
             accuracy(&pair.a).zip(accuracy(&pair.b)).map(|(a, b)| format!("{:+.2} pt", 100.0 * (b - a)));
         let figure = |value: Option<f64>| Cell::right(value.map_or("-".to_owned(), percent));
-        let macs = |row: &Option<NetworkRow>| {
-            Cell::right(row.as_ref().map_or("-".to_owned(), |row| count(row.macs)))
+        let kept = |row: &Option<NetworkRow>| {
+            Cell::right(row.as_ref().map_or("-".to_owned(), |row| percent(row.macs_share)))
         };
         rows.push(vec![
             Cell::left(&pair.name).style(STAGE),
             figure(accuracy(&pair.a)),
             figure(accuracy(&pair.b)),
             Cell::right(difference.unwrap_or_else(|| "-".to_owned())),
-            macs(&pair.a),
-            macs(&pair.b),
+            kept(&pair.a),
+            kept(&pair.b),
         ]);
     }
     let _ = write!(text, "\n{}\n{}{}", paint(STAGE, "networks"), columns(&rows), more_than(pairs.len()));

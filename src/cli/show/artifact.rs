@@ -25,10 +25,9 @@ pub fn text(file: &File, tensors: bool) -> String {
                 channels(&structure.channels, (*plain != structure.channels).then_some(plain.as_slice()));
         }
         Content::Channels { full, slim } => {
-            let share = slim.macs as f64 / full.macs.max(1) as f64;
             rows.push(row("channels", format!("to keep of {}", words(full))));
             rows.push(row("full", cost(full)));
-            rows.push(row("slim", format!("{} ({} of the FLOPs)", cost(slim), percent(share))));
+            rows.push(row("slim", format!("{} ({} of the FLOPs)", cost(slim), percent(slim.flops_share()))));
             layers = channels(&slim.channels, Some(&full.channels));
         }
         Content::Tensors { metadata } => {

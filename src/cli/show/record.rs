@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use crate::cli::style::{Cell, FAINT, STAGE, columns, paint};
-use crate::cli::summary::channels;
+use crate::cli::summary::side_by_side;
 use crate::fingerprint::Fingerprint;
 use crate::plan::flat;
 use crate::report::format::{count, number, percent, plural, seconds, when};
@@ -48,6 +48,10 @@ pub fn text(record: &Record, also: &[Fingerprint], whole: bool) -> String {
     text
 }
 
+/// Counts of a search that stand under the channels of each layer, and what they are called there.
+const OF_LAYERS: [(&str, &str); 3] =
+    [("channels_filled", "filled"), ("channels_tied", "tied"), ("channels_tied_kept", "tied kept")];
+
 fn metrics(metrics: &Map<String, Value>) -> String {
     let mut rows = Vec::new();
     let mut rest = String::new();
@@ -64,6 +68,7 @@ fn metrics(metrics: &Map<String, Value>) -> String {
             }
             ("latency", Value::Object(found)) => rows.extend(latency(found)),
             ("channels" | "channels_full" | "plain_channels", _) => {}
+            (key, _) if OF_LAYERS.iter().any(|(own, _)| *own == key) => {}
             _ => {
                 rows.push(vec![Cell::left(key.replace('_', " ")).style(FAINT), Cell::left(word(key, value))]);
             }
@@ -81,7 +86,13 @@ fn metrics(metrics: &Map<String, Value>) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        text += &channels(&kept, full.map(Vec::as_slice));
+        let mut lists = vec![(if full.is_some() { "kept" } else { "channels" }, kept)];
+        lists.extend(full.map(|full| ("of", full.clone())));
+        let more = OF_LAYERS.iter().map(|(key, label)| (*label, list(key)));
+        lists.extend(more.filter(|(_, list)| list.iter().any(|count| *count > 0)));
+        let lists: Vec<(&str, &[usize])> =
+            lists.iter().map(|(label, list)| (*label, list.as_slice())).collect();
+        text += &side_by_side(&lists);
     }
     text + &rest
 }

@@ -92,8 +92,29 @@ impl std::str::FromStr for Figure {
 }
 
 /// Latency is no figure of the network alone, so it is shown only where it is asked for.
-const SHOWN: [Metric; 6] =
-    [Metric::Accuracy, Metric::FlopsRatio, Metric::Macs, Metric::Parameters, Metric::Bytes, Metric::Seconds];
+const SHOWN: [Metric; 7] = [
+    Metric::Accuracy,
+    Metric::FlopsRatio,
+    Metric::FlopsWanted,
+    Metric::Macs,
+    Metric::Parameters,
+    Metric::Bytes,
+    Metric::Seconds,
+];
+
+/// The figures that are shown: those asked for, and where networks are compared always the FLOPs that each kept; by
+/// default the usual ones, without a wanted share where nothing was searched.
+fn shown(asked: &[Figure], compared: bool, rows: &[Row]) -> Vec<Metric> {
+    if asked.is_empty() {
+        let searched = rows.iter().any(|row| row.means.contains_key(&Metric::FlopsWanted));
+        return SHOWN.into_iter().filter(|metric| searched || *metric != Metric::FlopsWanted).collect();
+    }
+    let mut metrics: Vec<Metric> = asked.iter().map(|figure| figure.0).collect();
+    if compared && !metrics.contains(&Metric::FlopsRatio) {
+        metrics.push(Metric::FlopsRatio);
+    }
+    metrics
+}
 
 /// Prints the table.
 pub fn run(args: &TableArgs) -> Result<()> {
@@ -117,8 +138,7 @@ pub fn run(args: &TableArgs) -> Result<()> {
     if args.best {
         rows.truncate(1);
     }
-    let metrics: Vec<Metric> =
-        if args.metric.is_empty() { SHOWN.to_vec() } else { args.metric.iter().map(|f| f.0).collect() };
+    let metrics = shown(&args.metric, baseline.is_some(), &rows);
     let sharing = Sharing::of(&opened.graph, &records);
     let missing = plan.to_run();
     let table = || Table::new(&rows, &metrics, args.baseline.as_deref());

@@ -179,7 +179,7 @@ impl Content {
             }
             Self::Gates(_) => {
                 "The scores of all channels of all layers, and the thresholds of the searches: a channel with a score \
-                 left of the line was removed, except the last channels of a layer."
+                 left of the line was removed, except the last channels of a layer and those that filled the budget up."
             }
             Self::Curves(_) => {
                 "Means over seeds by epoch. A band is one sample standard deviation to both sides."

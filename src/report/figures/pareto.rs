@@ -111,12 +111,15 @@ impl Pareto {
 /// A row of the table as a point.
 fn point(row: &Row, methods: &Methods) -> Option<ParetoPoint> {
     let (method, label) = methods.of_network(&row.stage, &row.label);
+    // A damaged record may hold numbers that are no shares; they have no place in the figure.
+    let flops = row.means.get(&Metric::FlopsRatio).filter(|ratio| ratio.mean > 0.0 && ratio.mean < 1e6);
+    let accuracy = row.means.get(&Metric::Accuracy).filter(|share| (0.0..=1.0).contains(&share.mean));
     Some(ParetoPoint {
         method,
         output: row.output.clone(),
         label,
-        flops: *row.means.get(&Metric::FlopsRatio)?,
-        accuracy: *row.means.get(&Metric::Accuracy)?,
+        flops: *flops?,
+        accuracy: *accuracy?,
         runs: row.accuracies.clone(),
         unpruned: row.unpruned,
         on_front: false,
