@@ -28,6 +28,7 @@ fn study() -> tempfile::TempDir {
     std::fs::write(folder.path().join("pipelines/q.toml"), SMALL).unwrap();
     std::fs::write(folder.path().join("notes.txt"), "").unwrap();
     std::fs::create_dir_all(folder.path().join("cache/manifests")).unwrap();
+    std::fs::write(folder.path().join("cache/.runner-cache"), "runner cache 1\n").unwrap();
     std::fs::write(folder.path().join("cache/manifests/20260102-030405-77.json"), "{}").unwrap();
     folder
 }

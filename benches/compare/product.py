@@ -10,7 +10,8 @@ user starts it. In every round each side runs once, so that whatever else the ma
 
 Speed is counted from the end of the first epoch to the end of the last: training images over seconds, with augmentation, validation and saving, without
 start and loading. Peak memory is that of the whole process, data set included. PyTorch uses channels last, the faster of its formats here.
-With `--vectors avx2` both sides are held to AVX2. The JSON names machine, load and commit, and has every round.
+With `--vectors avx2` both sides are held to AVX2. On a machine that is busy with other things the ratio by processor time says more than the one by
+the clock. The JSON names machine, load and commit, and has every round.
 """
 
 import argparse, json, os, pathlib, platform, random, re, statistics, subprocess, sys, tempfile, time
@@ -42,13 +43,19 @@ def pipeline(data, epochs, batch):
     )
 
 
+def processor_time(process):
+    """Seconds of processor time that a process has used, of all its threads."""
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def watched(command, epoch_ended, environment):
-    """Seconds at which epochs ended, and the peak memory of the process in MB."""
+    """When epochs ended, in seconds and in seconds of processor time; and the peak memory of the process in MB."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}, cwd=ROOT)
     ends = []
     for line in process.stdout:
         if epoch_ended(line):
-            ends.append(time.monotonic())
+            ends.append((time.monotonic(), processor_time(process)))
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
@@ -116,8 +123,8 @@ def main():
     for private in ("json", "python", "runner"):
         del found[private]
     print(f"{found['machine']['cpu']}; {given.threads} threads; PyTorch {found['torch']}; commit {commit[:12]}; {given.rounds} rounds\n")
-    print("| instruction set | stage | batch | runner, images/s | PyTorch, images/s | ratio | peak memory, MB | share | load |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| instruction set | stage | batch | runner, images/s | PyTorch, images/s | ratio | ratio by processor time | peak memory, MB | share | load |")
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
         make_data(folder / "data", given.images)
@@ -130,15 +137,22 @@ def main():
                         load = os.getloadavg()[0]
                         ours, peak = runner_side(given.runner, folder, given, work, batch, vectors)
                         theirs, their_peak = torch_side(folder, given, work, batch, vectors)
-                        rates = [images / (ends[-1] - ends[0]) for ends in (ours, theirs)]
-                        rounds.append({"runner": rates[0], "torch": rates[1], "peaks": [peak, their_peak], "load": load})
+                        wall = [images / (ends[-1][0] - ends[0][0]) for ends in (ours, theirs)]
+                        spent = [images / (ends[-1][1] - ends[0][1]) for ends in (ours, theirs)]
+                        rounds.append(
+                            {
+                                "runner": wall[0], "torch": wall[1], "per_processor_second": spent,
+                                "peaks": [peak, their_peak], "load": load,
+                            }
+                        )
                     rate = lambda side: f"{statistics.median(r[side] for r in rounds):.0f}"
                     peaks = [statistics.median(r["peaks"][side] for r in rounds) for side in (0, 1)]
                     loads = [r["load"] for r in rounds]
                     found["cases"].append({"vectors": vectors, "work": work, "batch": batch, "rounds": rounds})
                     print(
                         f"| {vectors or 'widest'} | {NAMES[work]} | {batch} | {rate('runner')} | {rate('torch')} "
-                        f"| {middle([r['runner'] / r['torch'] for r in rounds])} | {peaks[0]:.0f} / {peaks[1]:.0f} "
+                        f"| {middle([r['runner'] / r['torch'] for r in rounds])} "
+                        f"| {middle([r['per_processor_second'][0] / r['per_processor_second'][1] for r in rounds])} | {peaks[0]:.0f} / {peaks[1]:.0f} "
                         f"| {100 * peaks[0] / peaks[1]:.0f}% | {min(loads):.1f} to {max(loads):.1f} |",
                         flush=True,
                     )

@@ -234,7 +234,8 @@ pub fn record(input: &[u8]) -> bool {
         .collect();
     let entry = |record: &Option<Record>| {
         let record = record.clone().unwrap();
-        Entry { fingerprint: Some(record.fingerprint), verdict: Verdict::Cached(Box::new(record)) }
+        let verdict = Verdict::Cached(Box::new(record.clone()));
+        Entry { fingerprint: Some(record.fingerprint), verdict, warnings: Vec::new() }
     };
     let plan = Plan { entries: records.iter().map(entry).collect() };
     let study = Study { graph: &graph, plan: &plan, store: &store };

@@ -20,8 +20,8 @@ const VARIABLE: &str = "RUNNER_CACHE";
 /// Where results are kept.
 #[derive(Debug, Clone, Default, Args)]
 pub struct CacheArgs {
-    /// The cache folder [env: RUNNER_CACHE] [default: `cache` in the project of the pipeline]
-    #[arg(long = "cache", value_name = "DIR", hide_default_value = true)]
+    /// The cache, if not the project's [env: RUNNER_CACHE]
+    #[arg(long = "cache", value_name = "DIR")]
     folder: Option<PathBuf>,
 }
 

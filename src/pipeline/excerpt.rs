@@ -45,9 +45,12 @@ impl Excerpt {
         let mut shown = shown::covered(&masked[from - head..]);
         let (cut_before, cut_after) = (from > own_start, to < own_end);
         let length = shown.len();
+        // A column is a character, and several dots stand for a long one.
+        let characters = shown.chars().count();
         if cut_before {
             dots(&mut shown, 0..3.min(length));
         }
+        let added = shown.chars().count() - characters;
         if cut_after {
             dots(&mut shown, length.saturating_sub(3)..length);
         }
@@ -56,7 +59,7 @@ impl Excerpt {
             text: shown,
             start: from,
             line: text[..from].matches('\n').count(),
-            column: text[line_start(from)..from].chars().count(),
+            column: text[line_start(from)..from].chars().count().saturating_sub(added),
             marked: first..last,
         }
     }

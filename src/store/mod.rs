@@ -76,7 +76,6 @@ use faults::{Operation, before};
 
 /// Whether what is written outlives a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
 pub enum Durability {
     /// It does.
     Full,

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Ending;
 use super::line::Line;
+use crate::cli::args::CacheArgs;
 use crate::pipeline::{self, Pipeline, keys, words};
 use crate::report::Metric;
 use crate::report::figures::FigureId;
@@ -28,7 +29,7 @@ impl Given {
     pub fn of(line: &Line<'_>) -> Self {
         let last =
             |id: &str| line.given.iter().rev().find(|(arg, _)| arg.get_id() == id).map(|(_, word)| word);
-        let mut given = Self { pipeline: None, cache: last("cache").map(PathBuf::from) };
+        let mut given = Self { pipeline: None, cache: last("folder").map(PathBuf::from) };
         given.look_ahead(&line.given.iter().map(|(_, word)| word.clone()).collect::<Vec<_>>());
         given
     }
@@ -44,9 +45,8 @@ impl Given {
     }
 
     fn store(&self) -> Option<Store> {
-        let from_environment =
-            || std::env::var_os("RUNNER_CACHE").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        let folder = self.cache.clone().or_else(from_environment).unwrap_or_else(|| PathBuf::from("cache"));
+        let args = self.cache.as_ref().map_or_else(CacheArgs::default, |folder| CacheArgs::at(folder));
+        let folder = self.pipeline.as_ref().map_or_else(|| args.here(), |pipeline| args.of(pipeline));
         Store::open(&folder).ok()
     }
 }

@@ -59,8 +59,8 @@ pub fn run(args: &PlanArgs) -> Result<ExitCode> {
         value["cache"] = opened.store.root().display().to_string().into();
         say!("{}", serde_json::to_string_pretty(&value).into_diagnostic()?);
     } else {
-        say!("{}", super::location::line(&opened.store)?);
         say_all!("{}", text(&opened.name, &opened.graph, &plan, &estimates, width()));
+        say!("{}", super::location::line(&opened.store)?);
     }
     let stale = plan.to_run();
     if args.check && stale > 0 {
