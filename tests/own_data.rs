@@ -88,7 +88,8 @@ fn losses(folder: &Path, cache: &str, over: &[&str]) -> BTreeMap<String, f64> {
     let mut found = BTreeMap::new();
     for node in plan["stages"].as_array().unwrap().iter().filter(|node| node["stage"] == "eval") {
         let fingerprint = node["fingerprint"].as_str().unwrap();
-        let path = folder.join(cache).join("records").join(&fingerprint[..2]).join(format!("{fingerprint}.json"));
+        let path =
+            folder.join(cache).join("records").join(&fingerprint[..2]).join(format!("{fingerprint}.json"));
         let record: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
         let networks = record["metrics"]["networks"].as_object().unwrap();
         let loss = networks.values().next().unwrap()["loss"].as_f64().unwrap();
@@ -333,7 +334,8 @@ fn equal_scores_are_noticed_when_they_are_there_and_kept_for_later_plans() {
     let folder = folder_with(&format!("{head}{search}"));
     data(&folder.path().join("a"), 1, false);
     let told = stdout(folder.path(), "c", &["run", "p.toml", "--json"]);
-    let is_told = |line: &&str| line.contains("stage-warned") && line.contains("\"warning\":\"equal-scores\"");
+    let is_told =
+        |line: &&str| line.contains("stage-warned") && line.contains("\"warning\":\"equal-scores\"");
     assert_eq!(told.lines().filter(is_told).count(), 1, "{told}");
     let plan = flat(&stdout(folder.path(), "c", &["plan", "p.toml"]));
     assert!(
