@@ -162,7 +162,7 @@ fn gates(kind: &str, edges: (f64, f64), counts: &[u64], cuts: usize) -> Content 
     let wide = (edges.1 - edges.0) / counts.len() as f64;
     let cut = |at: usize| Threshold {
         search: name(kind, at),
-        wanted: (at % 2 == 0).then_some(0.1 * at as f64),
+        wanted: at.is_multiple_of(2).then_some(0.1 * at as f64),
         value: edges.0 + wide * at as f64,
     };
     let histogram = Histogram {

@@ -240,7 +240,7 @@ fn records(put: Put<'_>) {
         ("epoch-of-the-largest-number", whole(history(&[1, far]), search.clone(), eval(json!(4)))),
         ("epoch-of-ten-millions", whole(history(&[10_000_000]), search.clone(), eval(json!(4)))),
         ("epoch-of-zero-and-twice", whole(history(&[0, 0, 3, 3]), search.clone(), eval(json!(4)))),
-        ("counts-that-overflow", whole(history(&[1]), search.clone(), eval(json!(far)))),
+        ("counts-that-overflow", whole(history(&[1]), search, eval(json!(far)))),
         ("channels-of-the-largest-number", whole(history(&[1]), huge, eval(json!(4)))),
         ("ratios-below-nothing", whole(history(&[1]), small, eval(json!(4)))),
         ("times", times),

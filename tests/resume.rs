@@ -108,7 +108,7 @@ fn ctrl_c_and_termination_save_the_state_and_say_how_to_go_on() {
         let output = run.wait_with_output().unwrap();
         let said = text(&output).1;
         assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(said.contains("goes on from there"), "{said}");
+        assert!(said.contains("to go on: runner run p.toml"), "{said}");
         assert!(said.contains("in gate-train, whose state is saved"), "{said}");
         let plan = succeeds(folder.path(), name, &["plan", "p.toml"]);
         assert!(plan.contains("goes on from a saved state"), "{plan}");

@@ -336,7 +336,7 @@ fn what_may_pass_is_tried_again_and_ends_with_the_same_results() {
     let one = ["--set", "threshold-search.flops_ratio=0.3", "--until", "gate-train"];
     assert_eq!(run(folder.path(), "whole", &one).0, Some(0));
     // A file in the place of the folder of states: no state can be saved.
-    std::fs::create_dir(folder.path().join("c")).unwrap();
+    assert_eq!(run(folder.path(), "c", &[&one[..2], &["--until", "init"]].concat()).0, Some(0));
     let obstacle = folder.path().join("c/partial");
     std::fs::write(&obstacle, "").unwrap();
     let all = [&["run", "p.toml", "--json", "--retries", "5"], &one[..]].concat();
@@ -421,7 +421,9 @@ fn the_graph_of_a_sweep_says_what_is_cached() {
 #[test]
 fn a_run_is_kept_with_its_command_its_points_and_its_work() {
     let folder = small();
-    assert_eq!(stdout(folder.path(), "c", &["runs"]), "");
+    let none = runner(folder.path(), "c", &["runs"]).output().unwrap();
+    assert_eq!(none.status.code(), Some(1));
+    assert!(text(&none).1.contains("there is no cache at c"), "{}", text(&none).1);
     assert_eq!(run(folder.path(), "c", &["--over", "seed=1,2", "--until", "gate-train"]).0, Some(0));
     assert_eq!(run(folder.path(), "c", &["--over", "seed=1,2", "--until", "gate-train"]).0, Some(0));
     let runs: Value = serde_json::from_str(&stdout(folder.path(), "c", &["runs", "--json"])).unwrap();

@@ -10,11 +10,13 @@ mod binary;
 
 use binary::{SMALL, flat, folder, folder_with, runner, stdout, succeeds, text};
 
-/// The line of a stage in a plan.
+/// The line of a stage in a plan, with the lines that go on with it.
 fn line(folder: &Path, stage: &str, arguments: &[&str]) -> String {
     let plan = stdout(folder, "c", &[&["plan", "p.toml"], arguments].concat());
-    let found = plan.lines().find(|line| line.split_whitespace().next() == Some(stage));
-    flat(found.unwrap_or_else(|| panic!("{stage} is not in {plan}")))
+    let mut lines = plan.lines().skip_while(|line| line.split_whitespace().next() != Some(stage));
+    let found = lines.next().unwrap_or_else(|| panic!("{stage} is not in {plan}"));
+    let rest = lines.take_while(|line| line.starts_with("      "));
+    flat(&std::iter::once(found).chain(rest).collect::<Vec<_>>().join(" "))
 }
 
 #[test]

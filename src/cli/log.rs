@@ -10,7 +10,7 @@ use miette::{Result, miette};
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
 use super::points;
-use super::style::{BAD, FAINT, GOOD, STAGE, STALE, paint};
+use super::style::{BAD, FAINT, GOOD, STAGE, STALE, folded, paint};
 use crate::engine::{Event, Stamped};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Node, NodeId, Plan};
@@ -343,10 +343,10 @@ impl Writer {
                 let words = format!("  given to the shared cache: {} in {}", bytes(*size), seconds(*took));
                 lines.push(paint(FAINT, words));
             }
-            Event::StageWarned { message, .. } => {
-                lines.push(format!("  {} {message}", paint(STALE, "warning:")));
+            Event::StageWarned { message, .. } | Event::Warning { message } => {
+                let words = format!("  {} {message}", paint(STALE, "warning:"));
+                lines.push(folded(&words, 4, super::style::width()));
             }
-            Event::Warning { message } => lines.push(format!("  {} {message}", paint(STALE, "warning:"))),
             Event::StageRetried { left, pause, .. } => {
                 let words = format!(
                     "tried again after {}, {} at most",

@@ -168,7 +168,7 @@ mod tests {
             text
         };
         insta::with_settings!({omit_expression => true, filters => vec![(r"\d{4}-\d\d-\d\d \d\d:\d\d", "2026-01-02 03:04")]}, {
-            insta::assert_snapshot!(format!("{}---- 60 columns ----\n{}", drawn(80), drawn(60)))
+            insta::assert_snapshot!(format!("{}---- 60 columns ----\n{}", drawn(80), drawn(60)));
         });
     }
 }

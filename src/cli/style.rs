@@ -225,9 +225,9 @@ fn with_colours<'t>(text: &'t str, mark: &str) -> Cow<'t, str> {
             }
             None => {
                 if shown::is_plain(c) {
-                    out.push(c)
+                    out.push(c);
                 } else {
-                    shown::push_escaped(&mut out, c)
+                    shown::push_escaped(&mut out, c);
                 }
                 rest = &rest[c.len_utf8()..];
             }

@@ -28,5 +28,5 @@ pub use inputs::InputRef;
 pub use reference::reference;
 pub use schema::schema;
 pub use stages::{StageDecl, TIME, duration};
-pub use suggest::{keys, nearest, words};
+pub use suggest::{keys, nearest, rounded, words};
 pub use sweep::Point;

@@ -251,7 +251,7 @@ fn units(input: &SearchInput<'_>, order: &[(usize, usize)]) -> Vec<Unit> {
         let rank = ranks[layer];
         ranks[layer] += 1;
         let channels = step.min(input.spec.channels[layer] - rank);
-        (rank >= least[layer] && rank % step == 0).then_some(Unit { layer, channels, best })
+        (rank >= least[layer] && rank.is_multiple_of(step)).then_some(Unit { layer, channels, best })
     };
     order.iter().rev().filter_map(unit).collect()
 }

@@ -109,7 +109,8 @@ impl fmt::Display for Warning {
             Self::MilestonesCoincide { milestones, epoch, epochs, factor } => write!(
                 f,
                 "{milestones} of `schedule.milestones` take effect at epoch {epoch} of {epochs}, where the learning rate is \
-                 multiplied by {factor} at once"
+                 multiplied by {} at once",
+                crate::pipeline::rounded(*factor)
             ),
             Self::Ties { decided, kept, tied, channels, ties } => {
                 let rule = match ties {

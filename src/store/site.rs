@@ -163,7 +163,7 @@ impl Inside {
                 _ if entry.file_type().is_dir() && is_shelf(name, inner) => {}
                 Place::Quarantined => self.others.push(told),
                 Place::Foreign if name == "tmp" && is_file && is_older_temporary(inner) => {
-                    self.others.push(told)
+                    self.others.push(told);
                 }
                 Place::Foreign => return Ok(Some(told)),
                 _ if is_file => self.ours += 1,

@@ -1,7 +1,7 @@
 //! What a command reads, which it must not write.
 
 use std::fs::Metadata;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::above;
 
@@ -56,9 +56,9 @@ fn whole(path: &Path) -> Option<PathBuf> {
     if let Ok(whole) = path.canonicalize() {
         return Some(whole);
     }
-    let name = path.components().next_back()?.as_os_str();
-    if path.parent().is_some_and(|parent| parent == path) {
-        return None;
-    }
-    Some(whole(above(path))?.join(name))
+    // The current folder itself may be gone.
+    let last = path.components().next_back().filter(|last| *last != Component::CurDir)?;
+    let above = whole(above(path))?;
+    // Folders that are still to be made have no links, so `..` in them is the folder above.
+    Some(if last == Component::ParentDir { above.parent()?.to_owned() } else { above.join(last) })
 }

@@ -47,26 +47,26 @@ struct Cleaned<'a> {
     help: Option<String>,
     inner: &'a dyn Diagnostic,
     related: Vec<Cleaned<'a>>,
+    behind: Option<Box<Cleaned<'a>>>,
     cause: Option<Box<Cause>>,
 }
 
 impl<'a> Cleaned<'a> {
     fn new(inner: &'a dyn Diagnostic) -> Self {
-        let cause = match inner.diagnostic_source() {
-            Some(cause) => Cause::new(&*cause.to_string(), cause.source()),
-            None => inner.source().and_then(|cause| Cause::new(&*cause.to_string(), cause.source())),
-        };
+        let behind = inner.diagnostic_source().map(|behind| Box::new(Self::new(behind)));
         Self {
             message: words(&inner.to_string()),
             help: inner.help().map(|help| words(&help.to_string())),
             related: inner.related().into_iter().flatten().map(Cleaned::new).collect(),
-            cause,
+            // An error with a help of its own is drawn with it; any other is one line.
+            cause: if behind.is_some() { None } else { inner.source().map(Cause::new) },
+            behind,
             inner,
         }
     }
 }
 
-/// An error behind an error.
+/// A plain error behind an error.
 #[derive(Debug)]
 struct Cause {
     message: String,
@@ -74,10 +74,8 @@ struct Cause {
 }
 
 impl Cause {
-    /// Errors that tell their cause in their own words are told once.
-    fn new(message: &str, source: Option<&(dyn std::error::Error + 'static)>) -> Option<Box<Self>> {
-        let cause = source.and_then(|source| Self::new(&source.to_string(), source.source()));
-        Some(Box::new(Self { message: words(message), cause }))
+    fn new(error: &(dyn std::error::Error + 'static)) -> Box<Self> {
+        Box::new(Self { message: words(&error.to_string()), cause: error.source().map(Self::new) })
     }
 }
 
@@ -136,6 +134,10 @@ impl Diagnostic for Cleaned<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         self.inner.labels()
+    }
+
+    fn diagnostic_source(&self) -> Option<&dyn Diagnostic> {
+        self.behind.as_deref().map(|behind| behind as _)
     }
 
     fn related<'b>(&'b self) -> Option<Box<dyn Iterator<Item = &'b dyn Diagnostic> + 'b>> {

@@ -30,8 +30,8 @@ use crate::stages::Warning;
 The time is estimated from earlier results in the cache: those of the same kind of stage with the
 nearest parameters, scaled by the images that pass through the network and by its FLOPs.
 
-Exit codes: 0 the plan was made (with --check: nothing would run), 1 an error (with --check: also when
-a stage would run).
+Exit codes: 0 the plan was made (with --check: nothing would run), 1 an error (with --check: also
+when a stage would run).
 
 A plan asks no shared cache: a run may find there what a plan says would run (docs/remote.md).")]
 pub struct PlanArgs {
