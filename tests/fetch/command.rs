@@ -235,6 +235,12 @@ fn a_pipeline_runs_on_files_of_cifar10() {
     let (code, _, words) = output(runner(folder.path(), &["run", "p.toml"]));
     assert_eq!(code, Some(1), "{words}");
     let words = flat(&words);
-    assert!(words.contains("data_batch_3.bin is no proper file of cifar10: label 10"), "{words}");
-    assert!(words.contains("`runner data fetch cifar10 --dir 'tiny cifar'` puts it aside"), "{words}");
+    assert!(
+        words.contains("data_batch_3.bin is no proper file of cifar10: its labels go up to 10"),
+        "{words}"
+    );
+    assert!(
+        words.contains("the files beside it are not the published ones, so it is yours to mend"),
+        "{words}"
+    );
 }
