@@ -3,7 +3,7 @@
 //! A warning is a value. There are two ways to give one:
 //!
 //! - What follows from parameters, structures and the data set's size is returned by
-//!   [`Stage::warnings`](super::Stage::warnings). `plan` shows it, and `run` tells it when the stage starts.
+//!   [`Stage::warnings`]. `plan` shows it, and `run` tells it when the stage starts.
 //! - What is known only once the stage has computed is put into [`Output::warnings`](super::Output): `run` tells it when the
 //!   stage ends, and it is kept in the record (`metrics.warnings`), where later plans find it.
 //!
