@@ -1,12 +1,14 @@
 //! `runner best`: the best network of a study, and how to get its checkpoint.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use miette::{IntoDiagnostic, Result, miette};
 use serde_json::json;
 
 use super::args::{CacheArgs, PipelineArgs, SelectionArgs};
 use super::open::Opened;
-use super::style::{Cell, FAINT, STAGE, columns, paint};
+use super::style::{Cell, FAINT, STAGE, columns, folded, paint, width};
 use super::sweep::quoted;
 use super::table::Figure;
 use crate::report::{Metric, Observation, metric_title, observations, written};
@@ -48,6 +50,7 @@ pub fn run(args: &BestArgs) -> Result<()> {
             metric.name()
         ));
     };
+    let different = found.iter().map(|one| one.network).collect::<BTreeSet<_>>().len();
     let stage = shown(best, opened.graph.points.len() > 1);
     let show = show(&args.pipeline, &args.cache, &stage);
     let path = opened.store.object_path(&best.network).display().to_string();
@@ -70,7 +73,12 @@ pub fn run(args: &BestArgs) -> Result<()> {
         say!("{}", serde_json::to_string_pretty(&whole).into_diagnostic()?);
         return Ok(());
     }
-    say_all!("{}", text(best, metric, found.len()));
+    say_all!("{}", text(best, metric, different));
+    if different > 1 {
+        let words =
+            "chosen by its test images, so its figures are optimistic; `runner table` shows means over seeds";
+        say!("{}", folded(&paint(FAINT, words), 0, width()));
+    }
     say!("\n{}", paint(FAINT, "its tensors, and where it came from:"));
     say!("  {show}");
     say!("{}", paint(FAINT, "a copy of its checkpoint:"));
@@ -106,6 +114,7 @@ fn show(pipeline: &PipelineArgs, cache: &CacheArgs, stage: &str) -> String {
     command + &super::sweep::cache_option(cache)
 }
 
+/// `of`: different networks that it was chosen from.
 fn text(one: &Observation, metric: Metric, of: usize) -> String {
     let mut text = format!(
         "{} of {}: {}\n",
