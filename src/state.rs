@@ -1,18 +1,20 @@
-//! How a stage and how a run stands: one word for each, wherever it is told or stored.
+//! The states of a stage and of a run, with one word for each, wherever it is shown or stored.
 //!
-//! Plans, events, logs, manifests, `status`, `watch`, `report`, `compare` and `repeat` all use these two enums, and match
-//! them without a wildcard. A new state does not compile until every reader of states handles it. What else there is to say of a
-//! state (who works on a stage, why it failed) stands beside the enum, at its reader.
+//! Plans, events, logs, manifests, `status`, `watch`, `report`, `compare` and `repeat` all use these two
+//! enums, and match them without a wildcard. A new state does not compile until every reader of states
+//! handles it. Details of a state (who works on a stage, why it failed) are fields beside the enum, in the
+//! type of its reader.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How a stage stands: one piece of work, in a plan, during a run or after it.
+/// The state of a stage, in a plan, during a run or after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StageState {
-    /// It has no result, and nobody works on it: it waits for its inputs or its turn, or the run ended before.
+    /// It has no result, and nobody works on it: it waits for its inputs or its turn, or the run ended
+    /// before.
     Open,
     /// It must run, and has never run.
     NeverRun,
@@ -91,11 +93,11 @@ impl fmt::Display for StageState {
     }
 }
 
-/// How a run stands, or one point of its sweep.
+/// The state of a run, or of one point of its sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunState {
-    /// It goes on. The manifest of a killed run says so as well.
+    /// It is running. The manifest of a killed run has this state as well.
     Running,
     /// Every stage that was asked for has its result.
     Done,
@@ -103,7 +105,8 @@ pub enum RunState {
     Failed,
     /// It was asked to stop, and saved its state.
     Interrupted,
-    /// It stopped without writing how it ended. Never stored: readers tell it from [`Self::Running`] by the run's lock.
+    /// It stopped without writing its end. Never stored: readers distinguish it from [`Self::Running`] by the
+    /// run's lock.
     Killed,
 }
 

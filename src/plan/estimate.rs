@@ -1,9 +1,9 @@
-//! How long the stages of a plan will take, estimated from what earlier ones took.
+//! Estimates how long the stages of a plan will take, from the times of earlier results.
 //!
-//! A stage is compared with earlier work of the same kind. The time of the nearest ones is scaled by the images that pass
-//! through the network (epochs or steps, size of the data set) and by the network's FLOPs. Small networks take longer
-//! than their FLOPs suggest, so a scaled time is a range: from none of the scaling by FLOPs to all of it. Where there is no
-//! earlier work of the kind, the time is unknown.
+//! A stage is compared with earlier work of the same kind. The time of the nearest ones is scaled by the
+//! images that pass through the network (epochs or steps, size of the data set) and by the network's FLOPs.
+//! Small networks take longer than their FLOPs suggest, so a scaled time is a range: from the time without
+//! scaling by FLOPs to the fully scaled one. Without earlier work of the kind, the time is unknown.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,15 +20,15 @@ use crate::store::{Experience, ObjectHash, Record, Store};
 
 /// The most earlier results that one estimate builds on.
 const NEAREST: usize = 5;
-/// Results that are further away than the nearest one by this much are left out.
+/// Results whose distance exceeds that of the nearest one by more than this are left out.
 const REACH: f64 = 0.3;
-/// How far apart a parameter that differs puts two stages; a factor of e in FLOPs counts 1.
+/// The distance that one different parameter adds; a factor of e in FLOPs adds 1.
 const PARAMETER: f64 = 0.1;
-/// The same for another machine or device.
+/// The distance that another machine or device adds.
 const ELSEWHERE: f64 = 3.0;
-/// The same time is never met twice: the least width of a range, as a factor to both sides.
+/// The least width of a range, as a factor to both sides: repeated work never takes exactly the same time.
 const SPREAD: f64 = 1.2;
-/// The width where another machine, or a size that is not known, makes the scale a guess.
+/// The width for another machine or an unknown size.
 const GUESS: f64 = 2.0;
 
 /// How long something takes.
@@ -47,7 +47,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// One after the other.
+    /// The sum of two estimates: one piece of work after the other.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -74,7 +74,7 @@ pub struct Estimates {
 /// The time of a whole plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Total {
-    /// Of the stages whose time can be estimated, one after the other; `None` where there is no such stage.
+    /// The stages whose time can be estimated, one after the other; `None` without such a stage.
     pub estimate: Option<Estimate>,
     /// The names of stages to run whose time is unknown, each once.
     pub unknown: Vec<String>,
@@ -99,7 +99,7 @@ impl Estimates {
         Self { stages: graph.iter().map(stage).collect() }
     }
 
-    /// Estimates as they are given.
+    /// Makes a set from ready estimates.
     #[cfg(test)]
     pub fn fixed(stages: Vec<Option<Estimate>>) -> Self {
         Self { stages }
@@ -140,7 +140,7 @@ impl Cost {
     }
 }
 
-/// A piece of work by what decides its time.
+/// The properties of a piece of work that decide its time.
 struct Work {
     kind: String,
     parameters: BTreeMap<String, String>,
@@ -164,8 +164,8 @@ impl Work {
     }
 }
 
-/// The FLOPs of the network that a node gives or passes on. That of a network which is still to be pruned is as large as the
-/// search aims at.
+/// The FLOPs of the network that a node outputs or passes on. For a network that is still to be pruned, these
+/// are the FLOPs that its search aims at.
 fn given(graph: &Graph, plan: &Plan, id: NodeId) -> Option<Cost> {
     let node = graph.node(id);
     let spec = |spec: &NetworkSpec| spec.macs().0 as f64;
@@ -183,7 +183,8 @@ fn largest(costs: impl Iterator<Item = Cost>) -> Option<Cost> {
     costs.max_by(|a, b| a.macs.total_cmp(&b.macs))
 }
 
-/// The parameters that make two stages of a kind alike. How long they train counts as a scale, and the seed not at all.
+/// The parameters that make two stages of a kind alike. How long they train counts as a scale, and the seed
+/// not at all.
 fn compared(parameters: &Value) -> BTreeMap<String, String> {
     let mut words = flat(parameters);
     words.retain(|key, _| !["epochs", "steps", "seed"].contains(&key.as_str()));
@@ -195,7 +196,7 @@ struct Past {
     work: HashMap<String, Vec<Done>>,
 }
 
-/// A piece of work that was done.
+/// An earlier result, with its time.
 struct Done {
     work: Work,
     seconds: f64,
@@ -255,10 +256,10 @@ impl Past {
     }
 }
 
-/// Networks are followed upward through this many results.
+/// The most results that the search for a network's FLOPs follows upward.
 const DEPTH: usize = 8;
 
-/// The FLOPs of the network in an object, by the figures of what gave it or of what that was made from.
+/// The FLOPs of the network in an object, from the record of the stage that made it or of a stage above.
 fn cost(makers: &HashMap<ObjectHash, &Experience>, object: &ObjectHash, depth: usize) -> Option<Cost> {
     let maker = makers.get(object).filter(|_| depth > 0)?;
     let above = largest(maker.provenance.inputs.values().filter_map(|input| cost(makers, input, depth - 1)));
@@ -271,7 +272,8 @@ fn cost(makers: &HashMap<ObjectHash, &Experience>, object: &ObjectHash, depth: u
     }
 }
 
-/// The images that earlier work passed through its network; `None` where its parameters are not those of this version.
+/// The images that earlier work passed through its network; `None` where its parameters are not those of this
+/// version.
 fn passed(done: &Experience, cost: Option<Cost>, data: &DataParams) -> Option<f64> {
     let kind = stages::kind(&done.kind)?;
     let Value::Object(parameters) = &done.provenance.parameters else { return None };
@@ -284,7 +286,7 @@ fn passed(done: &Experience, cost: Option<Cost>, data: &DataParams) -> Option<f6
     stage.stage.images(cost.map_or(1.0, Cost::share), data)
 }
 
-/// How unlike two pieces of work are.
+/// The distance between two pieces of work.
 fn distance(wanted: &Work, done: &Done) -> f64 {
     let keys = wanted.parameters.keys().chain(done.work.parameters.keys());
     let differing: std::collections::BTreeSet<&String> =
@@ -299,7 +301,7 @@ fn distance(wanted: &Work, done: &Done) -> f64 {
     elsewhere + PARAMETER * differing.len() as f64 + images + apart(wanted.macs, done.work.macs)
 }
 
-/// The shortest, the middle and the longest time of `wanted`, by that of `done`.
+/// The shortest, the middle and the longest time of `wanted`, scaled from the time of `done`.
 fn scaled(wanted: &Work, done: &Done) -> [f64; 3] {
     let factor = |a: Option<f64>, b: Option<f64>| match (a, b) {
         (Some(a), Some(b)) if a > 0.0 && b > 0.0 => (a / b, 1.0),

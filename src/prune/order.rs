@@ -31,7 +31,7 @@ impl Ties {
     }
 }
 
-/// All channels, as (layer, channel), in the order in which they are removed. `scores` has a list for each layer.
+/// All channels, as (layer, channel), in the order of removal. `scores` has a list for each layer.
 pub fn removal_order(scores: &[Vec<f32>], ties: Ties) -> Vec<(usize, usize)> {
     let channels =
         |(layer, scores): (usize, &Vec<f32>)| (0..scores.len()).map(move |channel| (layer, channel));
@@ -48,12 +48,12 @@ pub fn removal_order(scores: &[Vec<f32>], ties: Ties) -> Vec<(usize, usize)> {
     }
 }
 
-/// A score as it is compared: both zeros are one.
+/// A score for comparisons: -0.0 counts as 0.0.
 pub(super) fn level(score: f32) -> f32 {
     score + 0.0
 }
 
-/// Channels of equal score, in the order of layers and channels, dealt out over the layers.
+/// Spreads channels of equal score, given in the order of layers and channels, over the layers.
 fn spread(tied: &[(usize, usize)], layers: usize) -> Vec<(usize, usize)> {
     let mut counts = vec![0u64; layers];
     tied.iter().for_each(|(layer, _)| counts[*layer] += 1);
@@ -66,11 +66,11 @@ fn spread(tied: &[(usize, usize)], layers: usize) -> Vec<(usize, usize)> {
     turns(&counts).into_iter().map(&mut take).collect()
 }
 
-/// Gives each layer as many turns as `counts` says. After `k` of all `n` turns a layer of `c` has had `c k / n` of them,
-/// rounded down or up.
+/// Gives layer `i` `counts[i]` turns. After `k` of all `n` turns, a layer with `c` turns has had `c k / n`
+/// turns, rounded down or up.
 ///
-/// A turn goes to the layer whose next turn is due the earliest, of those that are not ahead of their share (the
-/// quota method of apportionment; Balinski and Young 1975, Still 1979).
+/// Each turn goes to the layer whose next turn is due the earliest, among the layers that are not ahead of
+/// their share (the quota method of apportionment; Balinski and Young 1975, Still 1979).
 fn turns(counts: &[u64]) -> Vec<usize> {
     let all: u64 = counts.iter().sum();
     let mut had = vec![0u64; counts.len()];

@@ -1,24 +1,25 @@
 //! The threshold search: one global order of all channels, to a budget of FLOPs.
 //!
-//! Every layer starts with the channels that its rules demand. Then the others come back in the order of their scores, the best
-//! first (the reverse of [`removal_order`]), and each stays if the network still fits the budget. Up to the first channel
-//! that does not fit this is one global threshold; what comes after it fills the budget up. So no network that
-//! fits keeps a better channel than this one does, unless it lacks one that is better still; and nothing can be added to
-//! this one. It need not be the largest network that fits at all: it is the largest of those that go by the scores.
+//! Every layer starts with the channels that its rules demand. Then the others come back in the order of
+//! their scores, the best first (the reverse of [`removal_order`]), and each stays if the network still fits
+//! the budget. Up to the first channel that does not fit, this is one global threshold; the channels added
+//! after it fill the budget up. Two facts follow. Nothing can be added to the network without exceeding the
+//! budget. And of the channels that differ between it and any other network that fits and keeps the best
+//! channels of each layer, the best one is always in this network. A network with more FLOPs may fit.
 //!
-//! Channels come back in units: one channel, or with `round_to` the next that many channels of a layer by score, which
-//! come with the best of them. A layer that has refused a unit is full: FLOPs are sums of products of widths, so that a
-//! unit never costs less after others have come back.
+//! Channels come back in units: one channel, or with `round_to` the next `round_to` channels of a layer by
+//! score, placed in the order by the best of them. A layer is full once one of its units does not fit: FLOPs
+//! are sums of products of widths, so a unit never costs less after others have come back.
 
 use miette::Diagnostic;
 
 use super::order::{Ties, level, removal_order};
 use crate::network::{Macs, NetworkSpec, SpecError};
 
-/// What is searched, and under which rules.
+/// The input of a search, and its rules.
 #[derive(Debug, Clone, Copy)]
 pub struct SearchInput<'a> {
-    /// The network that is pruned; its plain form is what the budget is a share of.
+    /// The network that is pruned. The budget is a share of the FLOPs of its plain form.
     pub spec: &'a NetworkSpec,
     /// Importance of each channel of each convolution.
     pub importance: &'a [Vec<f32>],
@@ -34,18 +35,19 @@ pub struct SearchInput<'a> {
     pub ties: Ties,
 }
 
-/// What was found.
+/// The network of a search, with its counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchResult {
     /// Kept channels of each layer, ascending.
     pub kept: Vec<Vec<u32>>,
-    /// Importance of the best channel that did not fit: all channels above it are kept. 0 if nothing is removed.
+    /// Importance of the best channel that did not fit: all channels above it are kept. 0 if nothing is
+    /// removed.
     pub threshold: f64,
     /// Channels of each layer that came back after the first one that did not fit.
     pub filled: Vec<usize>,
     /// Channels of each layer whose importance is both that of a kept and of a removed channel.
     pub tied: Vec<usize>,
-    /// Those of [`Self::tied`] that are kept: the rule for ties decided it.
+    /// Channels of [`Self::tied`] that are kept: the rule for ties chose them.
     pub tied_kept: Vec<usize>,
     /// FLOPs of the network that was searched.
     pub macs_full: Macs,
@@ -61,7 +63,7 @@ pub struct SearchResult {
     pub achieved_ratio: f64,
 }
 
-/// Why nothing was found.
+/// Why a search fails.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum SearchError {
     /// Even the smallest allowed network is too large.
@@ -92,7 +94,7 @@ pub enum SearchError {
         /// The tolerance.
         tolerance: f64,
     },
-    /// Gates that are no numbers.
+    /// A gate is not a finite number.
     #[error("channel {channel} of convolution {layer} has the gate {value}, which is no finite number")]
     NotFinite {
         /// Which convolution, from 0.
@@ -114,7 +116,7 @@ pub enum SearchError {
         /// Its gates.
         gates: usize,
     },
-    /// A network that cannot be built.
+    /// The network cannot be built.
     #[error(transparent)]
     Spec(#[from] SpecError),
 }
@@ -183,7 +185,8 @@ pub fn threshold_search(input: &SearchInput<'_>) -> Result<SearchResult, SearchE
     })
 }
 
-/// The smallest and the largest ratio of FLOPs that a search in `spec` can reach. Known from the structure alone.
+/// The smallest and the largest ratio of FLOPs that a search in `spec` can reach. Known from the structure
+/// alone.
 ///
 /// # Errors
 /// None for a structure that was checked.
@@ -195,7 +198,8 @@ pub fn reachable(spec: &NetworkSpec, min_channels: usize, round_to: usize) -> Re
     Ok((smallest.macs().0 as f64 / plain, spec.macs().0 as f64 / plain))
 }
 
-/// Of `all` channels of a layer, how many stay where `wanted` are wanted: a multiple of `round_to`, or all.
+/// The number of a layer's `all` channels to keep where `wanted` are wanted: a multiple of `round_to`, or
+/// all.
 fn kept_at_least(all: usize, wanted: usize, round_to: usize) -> usize {
     let round_to = round_to.max(1);
     wanted.div_ceil(round_to).max(1).saturating_mul(round_to).min(all)
@@ -268,7 +272,8 @@ fn best_of_each_layer(order: &[(usize, usize)], counts: &[usize]) -> Vec<Vec<u32
     kept
 }
 
-/// Channels of each layer whose score kept and removed channels share, and those of them that are kept.
+/// For each layer: the number of channels with a score that both kept and removed channels have, and the
+/// number of these channels that are kept.
 fn ties(scores: &[Vec<f32>], order: &[(usize, usize)], kept: &[Vec<u32>]) -> (Vec<usize>, Vec<usize>) {
     let score = |&(layer, channel): &(usize, usize)| level(scores[layer][channel]);
     let is_kept = |&(layer, channel): &(usize, usize)| kept[layer].binary_search(&(channel as u32)).is_ok();

@@ -1,13 +1,14 @@
-//! What a pipeline may ask for and probably does not mean.
+//! Warnings of settings that are valid but probably a mistake.
 //!
 //! A warning is a value. There are two ways to give one:
 //!
-//! - What follows from parameters, structures and the data set's size is returned by
-//!   [`Stage::warnings`]. `plan` shows it, and `run` tells it when the stage starts.
-//! - What is known only once the stage has computed is put into [`Output::warnings`](super::Output): `run` tells it when the
-//!   stage ends, and it is kept in the record (`metrics.warnings`), where later plans find it.
+//! - [`Stage::warnings`] returns warnings that follow from parameters, structures and
+//!   the data set's size. `plan` shows them, and `run` shows them when the stage starts.
+//! - [`Output::warnings`](super::Output) holds warnings that only the computation finds. `run` shows them
+//!   when the stage ends, and the record keeps them (`metrics.warnings`) for later plans.
 //!
-//! To add one: a variant here with its numbers, and its words in `Display`. Terminal, JSON, logs and plans follow.
+//! To add one: a variant here with its numbers, and its words in `Display`. Terminal, JSON, logs and plans
+//! follow.
 
 use std::fmt;
 
@@ -21,7 +22,7 @@ use crate::prune::Ties;
 /// The key of a record's metrics that holds a stage's warnings.
 pub const METRIC: &str = "warnings";
 
-/// Something that is allowed and probably not meant, with its numbers.
+/// A setting that is valid but probably a mistake, with its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "warning", rename_all = "kebab-case")]
 pub enum Warning {
@@ -132,7 +133,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// What a stage can be judged by before it runs.
+/// The facts about a stage that are known before it runs.
 pub struct Outlook<'a> {
     /// The structure of the network in a role, where that is known.
     pub inputs: &'a dyn Fn(&str) -> Option<NetworkSpec>,
@@ -158,7 +159,7 @@ pub fn warnings(stage: &dyn Stage, outlook: &Outlook<'_>) -> Vec<Warning> {
 
 /// The warnings that a record keeps of the run that made it.
 pub fn recorded(metrics: &serde_json::Value) -> Vec<Warning> {
-    // Those of a later version are not known here.
+    // Warnings of a later version are skipped.
     let kept = metrics.get(METRIC).and_then(serde_json::Value::as_array);
     kept.into_iter().flatten().filter_map(|one| Warning::deserialize(one).ok()).collect()
 }

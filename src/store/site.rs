@@ -1,13 +1,13 @@
-//! What stands where a cache is looked for: a cache has a marker file, and nothing else is taken for one.
+//! Tells a cache from other folders by its marker file.
 //!
 //! ```text
 //! cache/.runner-cache     the marker, made before anything else
 //! ```
 //!
-//! Runner clears `tmp/`, moves damaged files aside and collects results. In a folder that is no cache these would be
-//! somebody's files, so a folder that holds anything and has no marker is refused. Two exceptions: an older runner made
-//! no marker, so a folder that holds only what runner makes is a cache and gets one; and a marker of which a crash
-//! left only a part counts as missing.
+//! Runner clears `tmp/`, moves damaged files aside and collects results. In another folder these could be a
+//! user's files, so a folder that holds files but no marker is refused. Two exceptions: older versions wrote
+//! no marker, so a folder that holds only files of runner is a cache and gets one; and a marker that a crash
+//! cut short counts as missing.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -27,10 +27,10 @@ const HEAD: &str = "runner cache 1\n";
 /// The rest of it, for people.
 const WORDS: &str = "This folder is a cache of `runner`, a workflow runner: results by the hash of their content.\n\
     `runner cache --help` lists, checks and clears it. Without this file runner does not use the folder.\n";
-/// Most of a marker that is read.
+/// The most bytes of a marker that are read.
 const LONGEST: u64 = 4096;
 
-/// What is at the place of a cache.
+/// The state of a folder that is to be a cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Site {
     /// Nothing yet, or an empty folder: a cache is made there when something is written.
@@ -39,9 +39,9 @@ pub enum Site {
     Cache,
     /// A cache of an older runner, which made no marker. It gets one when something is written.
     Unmarked,
-    /// A folder of somebody else.
+    /// A folder that is not a cache.
     Foreign {
-        /// Something in it that is not runner's, or `None` if only the marker says so.
+        /// A file in it that is not runner's, or `None` if only its marker is wrong.
         example: Option<String>,
     },
     /// A cache with a layout that this version does not know.
@@ -80,12 +80,12 @@ impl Site {
         look(root).map_err(StoreError::io("look at the cache folder", root))
     }
 
-    /// Whether a cache is at `root`: what cannot be looked at is none.
+    /// Whether a cache is at `root`. False for a folder that cannot be read.
     pub fn is_cache(root: &Path) -> bool {
         matches!(Self::at(root), Ok(Self::Cache | Self::Unmarked))
     }
 
-    /// Refuses what is no cache and cannot become one.
+    /// Refuses a folder that is not a cache and cannot become one.
     pub(super) fn usable(self, root: &Path) -> Result<Self, StoreError> {
         let path = root.display().to_string();
         match self {
@@ -134,19 +134,19 @@ fn look(root: &Path) -> io::Result<Site> {
     Ok(inside.site())
 }
 
-/// What was found in a folder in which nothing is foreign.
+/// The content of a folder without foreign files.
 #[derive(Default)]
 struct Inside {
     rooms: usize,
     /// Files that only runner makes.
     ours: usize,
-    /// Files that anyone may have made: half-written and quarantined ones.
+    /// Files whose names other programs use as well: half-written and quarantined ones.
     others: Vec<String>,
     notes: Vec<String>,
 }
 
 impl Inside {
-    /// Looks through a room; something in it that runner does not make.
+    /// Looks through a room, and returns a file in it that runner does not make, if there is one.
     fn room(&mut self, folder: &Path, name: &str) -> io::Result<Option<String>> {
         for entry in WalkDir::new(folder).min_depth(1) {
             let entry = match entry {
@@ -177,7 +177,7 @@ impl Inside {
         if self.ours > 0 {
             return Site::Unmarked;
         }
-        // Empty folders with our names are what a runner leaves that was killed at its first step.
+        // A runner that was killed at its first step leaves empty folders with these names.
         self.others.extend(self.notes.into_iter().filter(|name| self.rooms > 0 || !name.starts_with(".git")));
         match self.others.pop() {
             Some(example) => Site::Foreign { example: Some(example) },
@@ -187,7 +187,7 @@ impl Inside {
     }
 }
 
-/// The temporary files of older runners had the names that many programs use.
+/// Whether a file has the name of an older runner's temporary file. Other programs use these names as well.
 fn is_older_temporary(inner: &Path) -> bool {
     let random = inner.to_str().and_then(|name| name.strip_prefix(".tmp"));
     random.is_some_and(|random| random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
@@ -226,7 +226,7 @@ fn marker(root: &Path) -> io::Result<Marker> {
 }
 
 impl Disk {
-    /// Makes sure that the folder is a cache, and that its marker outlives a power cut: before anything else is put there.
+    /// Writes the marker, durably, if it is missing. Must come before any other write to the folder.
     ///
     /// Runners that do so at the same moment write the same bytes, and none of them replaces the file.
     pub(super) fn claim(&self) -> io::Result<()> {
@@ -238,7 +238,7 @@ impl Disk {
         self.make_folder(root)?;
         match look(root)? {
             Site::Cache => {
-                // Another runner may have made it a moment ago. One that may not flush it did not make it.
+                // Another runner may have made it a moment ago. A user who may not flush it did not make it.
                 before(Operation::SyncFile(&path))?;
                 File::open(&path)?.sync_all()?;
                 match sync_folder(root) {
@@ -265,7 +265,7 @@ impl Disk {
 }
 
 impl Store {
-    /// Whether the cache is there already, and not only made when something is written.
+    /// Whether the cache exists already; otherwise the first write makes it.
     ///
     /// # Errors
     /// Its folder cannot be read.
@@ -273,10 +273,10 @@ impl Store {
         Ok(Site::at(self.disk.root())? != Site::Free)
     }
 
-    /// Opens a cache that is there.
+    /// Opens an existing cache.
     ///
     /// # Errors
-    /// There is none, or what is there is none.
+    /// The folder does not exist, or is not a cache.
     pub fn existing(root: &Path) -> Result<Self, StoreError> {
         let store = Self::open(root)?;
         if store.exists()? {
@@ -286,8 +286,8 @@ impl Store {
     }
 }
 
-/// The nearest folder upward from `start`, itself included, that has a cache in its folder `cache/`, a `.git` or a
-/// `runner.toml`: the folder of a project.
+/// The nearest folder upward from `start`, itself included, that has a cache in its folder `cache/`, a `.git`
+/// or a `runner.toml`: the folder of a project.
 pub fn project(start: &Path) -> Option<&Path> {
     start.ancestors().find(|folder| {
         let is_there = |name: &str| fs::symlink_metadata(folder.join(name)).is_ok();

@@ -1,4 +1,4 @@
-//! How long a forward pass takes, and on which machine that was measured.
+//! Measures the time of a forward pass, and names the machine.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::network::Model;
 use crate::ops::Vectors;
 use crate::random::{Purpose, stream};
 
-/// Timed passes, where there is time for them.
+/// Timed passes, if [`BUDGET`] allows.
 const PASSES: usize = 50;
 /// Timed passes at least, however long one takes.
 const FEWEST: usize = 5;
@@ -37,8 +37,8 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// Of these times in milliseconds; `None` of none. Quartiles lie on the line between neighbours (type 7 of Hyndman and
-    /// Fan, the default of numpy and R).
+    /// Summarises times in milliseconds; `None` if there are none. Quartiles are interpolated linearly (type
+    /// 7 of Hyndman and Fan, the default of numpy and R).
     pub fn of(mut times: Vec<f64>) -> Option<Self> {
         times.sort_by(f64::total_cmp);
         let last = times.len().checked_sub(1)?;
@@ -55,13 +55,13 @@ impl Timing {
         if self.median_ms > 0.0 { (self.high_ms - self.low_ms) / self.median_ms } else { 0.0 }
     }
 
-    /// Whether the passes took too unequal times for the median to say much: the machine was busy.
+    /// Whether the times differ too much for a useful median, as on a busy machine.
     pub fn is_noisy(&self) -> bool {
         self.spread() > NOISY
     }
 }
 
-/// A machine on which times were measured, and what it gave to the measurement.
+/// The machine on which times were measured, and the instruction set, threads and device that it used.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Machine {
     /// Its name in the network.
@@ -77,7 +77,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This one, as the calling thread sees it.
+    /// This machine, with the threads of the calling thread's pool.
     pub fn here(device: &Device) -> Self {
         let device = match device {
             Device::Cpu => "cpu",
@@ -109,7 +109,7 @@ fn threads(count: usize) -> String {
     if count == 1 { "1 thread".to_owned() } else { format!("{count} threads") }
 }
 
-/// The model of the CPU, where the system tells it.
+/// The model of the CPU, where the system reports it.
 fn cpu() -> String {
     let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
@@ -117,7 +117,8 @@ fn cpu() -> String {
     model.filter(|model| !model.is_empty()).unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
-/// Times forward passes of `batch` random images, after a warm-up. `None` if `should_stop` says so in between.
+/// Times forward passes of `batch` random images, after a warm-up. `None` if `should_stop` says so in
+/// between.
 ///
 /// # Errors
 /// Tensor computations.
@@ -130,7 +131,7 @@ pub fn latency(
     let images = images(model.spec().input, batch, device)?;
     let pass = || -> Result<Duration> {
         let start = Instant::now();
-        // Reading the result waits for a device that works on its own.
+        // Reading the result waits for a device that computes asynchronously.
         model.forward(&images)?.to_vec2::<f32>()?;
         Ok(start.elapsed())
     };
@@ -157,8 +158,8 @@ pub fn latency(
     Ok(Timing::of(times))
 }
 
-/// Images of unit variance, as normalised ones have it. Zeros would be no fair input: sums of them need no rounding, and
-/// denormal numbers, which are slow, cannot occur.
+/// Images of unit variance, like normalised images. Zeros would not be representative: their sums need no
+/// rounding and have no denormal numbers, which are slow.
 fn images([channels, height, width]: [usize; 3], batch: usize, device: &Device) -> Result<Tensor> {
     let mut random = stream(Purpose::Latency, 0, &[]);
     let size = batch * channels * height * width;

@@ -1,4 +1,4 @@
-//! What a command reads, which it must not write.
+//! The files that a command reads and must not overwrite.
 
 use std::fs::Metadata;
 use std::path::{Component, Path, PathBuf};
@@ -13,21 +13,21 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// And this file.
+    /// Adds a file.
     #[must_use]
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         self.files.push(path.into());
         self
     }
 
-    /// And this cache, with all that lies in it.
+    /// Adds a cache, with everything in it.
     #[must_use]
     pub fn cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.caches.push(folder.into());
         self
     }
 
-    /// Whether a file is one of them, by this or another name.
+    /// Whether a file is an input, by this or another name.
     pub(super) fn are(&self, path: &Path, found: &Metadata) -> bool {
         self.files.iter().any(|input| is_one(input, path, found))
     }
@@ -51,7 +51,7 @@ fn is_one(input: &Path, path: &Path, _found: &Metadata) -> bool {
     input.canonicalize().is_ok_and(|input| path.canonicalize().is_ok_and(|path| input == path))
 }
 
-/// The path from the root on, without links: of what does not exist, as far up as it takes.
+/// The absolute path without links. Of a path that does not exist, the nearest existing folder is resolved.
 fn whole(path: &Path) -> Option<PathBuf> {
     if let Ok(whole) = path.canonicalize() {
         return Some(whole);

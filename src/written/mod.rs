@@ -2,7 +2,7 @@
 //!
 //! A [`Place`] decides what happens to the path before anything is written:
 //!
-//! | what has the path | what happens |
+//! | at the path | what happens |
 //! |---|---|
 //! | nothing | the file is made |
 //! | an earlier output of runner, by its content | it is replaced in one step and keeps its mode |
@@ -25,17 +25,17 @@ use tempfile::NamedTempFile;
 pub use inputs::Inputs;
 pub use seal::Format;
 
-/// What a file gives way to.
+/// Which existing files may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replace {
-    /// Earlier outputs of runner.
+    /// Only earlier outputs of runner.
     Own,
     /// Any file that is no input: `--force`.
     Any,
 }
 
 impl Replace {
-    /// What a `--force` stands for.
+    /// `Any` with `--force`, otherwise `Own`.
     pub fn by(force: bool) -> Self {
         if force { Self::Any } else { Self::Own }
     }
@@ -44,28 +44,28 @@ impl Replace {
 /// Why a file is not written.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum WriteError {
-    /// Another file has the path.
+    /// Another file is at the path.
     #[error("{path} exists, and is not an output of runner as runner wrote it")]
     #[diagnostic(help("choose another name, or replace it with `--force`"))]
     NotOurs {
         /// Where it is.
         path: String,
     },
-    /// The command reads it.
+    /// The path is an input of the command.
     #[error("{path} is an input of this command, and is never replaced")]
     #[diagnostic(help("choose another name"))]
     Input {
         /// Where it is.
         path: String,
     },
-    /// It would be a stray file of a cache.
+    /// The path lies in the cache.
     #[error("{path} lies in the cache, where only results are written")]
     #[diagnostic(help("choose a place outside of the cache"))]
     InCache {
         /// Where it would be.
         path: String,
     },
-    /// Nothing that a file could take the place of.
+    /// A folder, a socket or another thing that a file cannot replace is at the path.
     #[error("{path} is {what}, and is not replaced by a file")]
     #[diagnostic(help("choose another name"))]
     NoFile {
@@ -74,7 +74,7 @@ pub enum WriteError {
         /// What it is, in words.
         what: &'static str,
     },
-    /// The system refuses.
+    /// The system call failed.
     #[error("{path} cannot be written")]
     Io {
         /// Where it should go.
@@ -94,27 +94,28 @@ impl WriteError {
 /// A path that may be written.
 #[derive(Debug)]
 pub struct Place {
-    /// As it was asked for.
+    /// The path that the user gave.
     asked: PathBuf,
-    /// Without links at its end.
+    /// The path with the links at its end resolved.
     path: PathBuf,
     there: There,
 }
 
-/// What has the path.
+/// What is at the path.
 #[derive(Debug)]
 enum There {
     Nothing,
     File(fs::Metadata),
-    /// It takes what is written into it, and is never replaced.
+    /// A pipe or device: content is written into it, and it is never replaced.
     Stream,
 }
 
 impl Place {
-    /// Looks at `asked`. A file that is there gives way if `is_ours` recognises its content, or if it may be any.
+    /// Looks at `asked`. An existing file may be replaced if `is_ours` recognises its content, or with
+    /// `--force`.
     ///
     /// # Errors
-    /// Something else has the path: see the table of this module.
+    /// The path may not be written: see the table of this module.
     pub fn find(
         asked: &Path,
         is_ours: &dyn Fn(&mut File) -> io::Result<bool>,
@@ -179,7 +180,7 @@ impl Place {
         matches!(self.there, There::File(_))
     }
 
-    /// Whether what is written goes into a pipe, a device or an open descriptor.
+    /// Whether the content is written into a pipe, a device or an open descriptor.
     pub fn is_stream(&self) -> bool {
         matches!(self.there, There::Stream)
     }
@@ -187,7 +188,7 @@ impl Place {
     /// Writes `content` with the seal of its format, whole or not at all.
     ///
     /// # Errors
-    /// It cannot be written. What was there is still there.
+    /// It cannot be written. An existing file is unchanged.
     pub fn write(self, format: Format, content: &[u8]) -> Result<(), WriteError> {
         let mut draft = self.draft()?;
         draft.write_all(&format.sealed(content)).map_err(WriteError::io(&draft.asked))?;
@@ -232,7 +233,7 @@ enum To {
 }
 
 impl Draft {
-    /// Gives the file its name. On an error, what was there is still there.
+    /// Gives the file its name. On an error, an existing file is unchanged.
     ///
     /// # Errors
     /// The disk refuses, or another file has taken the name.
@@ -293,17 +294,18 @@ pub(crate) fn above(path: &Path) -> &Path {
     }
 }
 
-/// The path without links at its end, which need not exist, and whether it is an open descriptor (`/dev/stdout`).
+/// Resolves the links at the end of a path, which need not exist. Also returns whether the path is an open
+/// descriptor (`/dev/stdout`).
 ///
 /// # Errors
 /// Links that go round in a circle.
 pub(crate) fn followed(asked: &Path) -> io::Result<(PathBuf, bool)> {
-    /// As many as Linux follows.
+    /// The limit of Linux.
     const LINKS: u32 = 40;
     let mut path = asked.to_owned();
     for _ in 0..LINKS {
         let Ok(target) = path.read_link() else { return Ok((path, false)) };
-        // The links of an open descriptor only look like paths.
+        // The target of an open descriptor's link is not always a path (`pipe:[123]`).
         if above(&path)
             .canonicalize()
             .is_ok_and(|above| above.starts_with("/proc") || above.ends_with("dev/fd"))
@@ -321,7 +323,7 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     builder.prefix(".runner-");
     #[cfg(unix)]
     {
-        // Like any other new file: less the umask.
+        // The mode of any other new file: the umask applies.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
@@ -331,7 +333,7 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
 #[cfg(unix)]
 fn keep_mode(file: &File, before: &fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    // Only root can give a file away; to others it is no loss that the new one is theirs.
+    // Only root can change an owner. For other users the new file is theirs, which is no error.
     let _ = std::os::unix::fs::fchown(file, Some(before.uid()), Some(before.gid()));
     file.set_permissions(fs::Permissions::from_mode(before.mode() & 0o777))
 }
@@ -352,7 +354,7 @@ fn is_stream(_found: &fs::Metadata) -> bool {
     false
 }
 
-/// Whether nobody has written or replaced the file between two looks.
+/// Whether the file is unchanged between two looks.
 fn is_same(before: &fs::Metadata, now: &fs::Metadata) -> bool {
     #[cfg(unix)]
     {
@@ -367,7 +369,7 @@ fn is_same(before: &fs::Metadata, now: &fs::Metadata) -> bool {
 fn sync(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     match File::open(folder)?.sync_all() {
-        // Some file systems cannot flush folders; the content is on the disk already.
+        // Some file systems cannot flush folders; the file's content is on the disk already.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
         synced => synced?,
     }

@@ -1,17 +1,17 @@
-//! How a file of ours is recognised: by a seal at its end, which holds the hash of what stands before it. A file that was
-//! edited has no right seal any more, and is its editor's.
+//! Recognises files that runner wrote by a seal at their end: the hash of all bytes before it. In an edited
+//! file the seal no longer matches, so the file counts as the user's.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// What a seal in a text begins and ends with.
+/// The beginning and the end of a seal in a text.
 const BEGIN: &str = "<!-- written by runner, seal ";
 const END: &str = " -->\n";
 /// Digits of a hash.
 const DIGITS: usize = 64;
 /// The last chunk of a PNG file: a length of 0, its type, its checksum.
 const LAST: [u8; 12] = [0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xae, 0x42, 0x60, 0x82];
-/// What the text of a PNG file's seal begins with: a keyword that its specification knows, and a zero.
+/// The beginning of the text of a PNG file's seal: a keyword from the specification, and a zero.
 const SOFTWARE: &[u8] = b"Software\0runner, seal ";
 /// Length, type and checksum of a chunk.
 const CHUNK: usize = 12;
@@ -36,14 +36,14 @@ impl Format {
             Self::Html | Self::Svg => [content, comment(&digits(content)).as_bytes()].concat(),
             Self::Png => match content.strip_suffix(&LAST) {
                 Some(body) => [body, &chunk(&digits(body)), &LAST].concat(),
-                // No picture of ours; it is written as it is, and not recognised.
+                // Not a PNG file: it is written without a seal, and not recognised later.
                 None => content.to_vec(),
             },
             Self::Csv => content.to_vec(),
         }
     }
 
-    /// Whether `file` is what runner wrote, for a file that `content` is to replace.
+    /// Whether runner wrote `file`, which `content` is to replace.
     pub(super) fn is_ours(self, file: &mut File, content: &[u8]) -> io::Result<bool> {
         let seal = match self {
             Self::Html | Self::Svg => BEGIN.len() + DIGITS + END.len(),

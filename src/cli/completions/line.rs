@@ -1,18 +1,18 @@
-//! A command line that is being written: which command it is of, and what the next word is for.
+//! Parses an unfinished command line: finds its command, and the argument of the next word.
 
 use clap::{Arg, Command};
 
 use super::Ending;
 use super::values::{self, Given};
 
-/// The words before the cursor, understood.
+/// The parsed words before the cursor.
 pub struct Line<'a> {
     command: &'a Command,
     /// The option whose value the next word is.
     pending: Option<&'a Arg>,
-    /// How many words stood in places of their own.
+    /// The number of positional arguments.
     places: usize,
-    /// Whether `--` stood there: no options follow.
+    /// Whether `--` was among the words: no options follow.
     no_options: bool,
     /// The values that were given, by argument.
     pub given: Vec<(&'a Arg, String)>,
@@ -74,7 +74,7 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// What the word at the cursor, of which `current` is there, may be.
+    /// The candidates for the word at the cursor, which begins with `current`.
     pub fn candidates(&self, current: &str, given: &Given) -> (Ending, Vec<String>) {
         if let Some(option) = self.pending {
             return values::of(option, self.command.get_name(), current, given);
@@ -114,7 +114,7 @@ fn is_list(arg: &Arg) -> bool {
     matches!(arg.get_action(), clap::ArgAction::Append)
 }
 
-/// The words of a line as a shell would see them, the last one as far as it is written.
+/// Splits a line into words as a shell does; the last word may be unfinished.
 pub fn split(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let (mut quote, mut escaped, mut blank) = (None, false, true);

@@ -1,4 +1,5 @@
-//! Completion of a command line: `runner completions SHELL` prints the script, which asks `runner __complete` what fits.
+//! Completes a command line: `runner completions SHELL` prints a script, which calls `runner __complete` for
+//! the candidates.
 //!
 //! A completion reads the pipeline file and the names of a few files. It hashes nothing, and it never prints an error.
 
@@ -69,11 +70,11 @@ impl Ending {
     }
 }
 
-/// The word that asks for completions.
+/// The hidden command that prints candidates.
 pub const ASKED: &str = "__complete";
 
-/// Answers a shell's question: `__complete words INDEX WORD...` or `__complete bash BEFORE AFTER`, where the line is cut at the
-/// cursor. The first line of the answer says how a candidate ends; then follows a candidate in each line.
+/// Answers `__complete words INDEX WORD...`, or `__complete bash BEFORE AFTER` with the text before and after
+/// the cursor. The first line of the answer says how a candidate ends; each further line is a candidate.
 pub fn answer(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
     let found = match words.split_first() {
@@ -87,13 +88,13 @@ pub fn answer(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     if let Some((ending, found)) = found {
         let text = std::iter::once(ending.word()).chain(found.iter().map(String::as_str));
         let text: String = text.map(|line| format!("{line}\n")).collect();
-        // A shell that has gone needs no answer.
+        // If the shell has gone, nobody needs the answer.
         let _ = std::io::stdout().write_all(text.as_bytes());
     }
     ExitCode::SUCCESS
 }
 
-/// What fits in place of the word at `at`.
+/// The candidates for the word at `at`.
 fn offered(words: &[String], at: usize) -> (Ending, Vec<String>) {
     let mut words = words.to_vec();
     if words.len() <= at {
@@ -115,7 +116,8 @@ fn offered(words: &[String], at: usize) -> (Ending, Vec<String>) {
     (ending, found)
 }
 
-/// As [`offered`], for bash: it replaces only what follows the last of its word breaks, which `=` and `:` are.
+/// [`offered`] for bash, which replaces only the text after the last word break (`=` and `:` are word
+/// breaks).
 fn for_bash(before: &str, after: &str) -> (Ending, Vec<String>) {
     let mut words = split(before);
     let at = words.len().saturating_sub(1);

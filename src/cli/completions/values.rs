@@ -1,4 +1,5 @@
-//! Values of arguments: files, stages, keys of a pipeline and what they may be, metrics, figures, runs.
+//! Candidates for values of arguments: files, stages, keys of a pipeline and their values, metrics, figures,
+//! runs.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ use crate::store::Store;
 /// A folder with more files than this is not listed in full.
 const FILES: usize = 2000;
 
-/// What the rest of the line says.
+/// The pipeline and the cache that the rest of the line names.
 #[derive(Default)]
 pub struct Given {
     pipeline: Option<PathBuf>,
@@ -25,7 +26,7 @@ pub struct Given {
 }
 
 impl Given {
-    /// Of the words before the cursor.
+    /// Reads the words before the cursor.
     pub fn of(line: &Line<'_>) -> Self {
         let last =
             |id: &str| line.given.iter().rev().find(|(arg, _)| arg.get_id() == id).map(|(_, word)| word);
@@ -34,7 +35,7 @@ impl Given {
         given
     }
 
-    /// A pipeline that stands behind the cursor counts as well.
+    /// Adds a pipeline that is named after the cursor.
     pub fn look_ahead(&mut self, words: &[String]) {
         let file = || words.iter().find(|word| is_pipeline(Path::new(word)) && !word.contains('='));
         self.pipeline = self.pipeline.take().or_else(|| file().map(PathBuf::from));
@@ -55,7 +56,7 @@ fn is_pipeline(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "toml")
 }
 
-/// What the value of an argument may be, of which `current` is there.
+/// The candidates for an argument's value that begins with `current`.
 pub fn of(arg: &Arg, command: &str, current: &str, given: &Given) -> (Ending, Vec<String>) {
     let choices: Vec<String> =
         arg.get_possible_values().iter().map(|choice| choice.get_name().to_owned()).collect();
@@ -119,7 +120,7 @@ fn stage_names(given: &Given) -> Vec<String> {
         .map_or_else(Vec::new, |pipeline| pipeline.stages.into_iter().map(|stage| stage.name).collect())
 }
 
-/// Keys of `--set` and `--over`, and behind the `=` the words that a key may be.
+/// Keys of `--set` and `--over`, and after the `=` the possible values of the key.
 fn settings(current: &str, given: &Given, several: bool) -> Vec<String> {
     let Some(pipeline) = given.pipeline() else { return Vec::new() };
     if let Some((key, written)) = current.split_once('=') {
@@ -140,7 +141,7 @@ fn settings(current: &str, given: &Given, several: bool) -> Vec<String> {
     found
 }
 
-/// The words that a key may be: those of a choice, truth values, stages for an input.
+/// The possible values of a key: the words of a choice, `true` and `false`, stages for an input.
 fn choices(key: &str, pipeline: &Pipeline) -> Vec<String> {
     let catalog = stages::catalog();
     let Some((target, inner)) = key.split_once('.') else { return Vec::new() };
@@ -166,7 +167,7 @@ fn choices(key: &str, pipeline: &Pipeline) -> Vec<String> {
     })
 }
 
-/// Files and folders that begin like `current`, folders with a slash.
+/// Files and folders that begin with `current`; folders end in a slash.
 fn files(current: &str, fits: impl Fn(&Path) -> bool) -> Vec<String> {
     let (above, name) = current.rfind('/').map_or(("", current), |at| current.split_at(at + 1));
     let home = || std::env::var("HOME").ok();

@@ -1,7 +1,7 @@
 //! Which vector instructions the kernels use.
 //!
-//! Results do not depend on it: every kernel computes each value by the same operations in the same order, whatever
-//! the width of a vector, and every `a b + c` is rounded once.
+//! Results do not depend on the instruction set: every kernel computes each value by the same operations in
+//! the same order, whatever the width of a vector, and every `a b + c` is rounded once.
 
 use std::env::VarError;
 use std::fmt;
@@ -46,7 +46,8 @@ pub enum VectorsError {
 }
 
 impl Vectors {
-    /// Those of this machine, the widest first. The last is plain code, which every CPU of the architecture runs.
+    /// Those of this machine, the widest first. The last is plain code, which every CPU of the architecture
+    /// runs.
     pub fn available() -> Vec<Self> {
         let mut found = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -107,7 +108,7 @@ impl Vectors {
         }
     }
 
-    /// What kernels are dispatched by.
+    /// The value that kernels are dispatched by.
     pub(super) fn arch(self) -> Arch {
         self.0
     }
@@ -125,8 +126,8 @@ pub fn fused<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
     simd.mul_add_f32s(a, b, c)
 }
 
-/// The larger of two values; the second where neither is larger. Instruction sets have maxima of their own, which differ
-/// in the sign of zero and in what is no number; the vectors of x86 have this one.
+/// The larger of two values; the second where neither is larger. This is the maximum of x86 vectors. Those of
+/// other instruction sets differ for signed zeros and NaN.
 #[inline(always)]
 pub fn larger<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
     if cfg!(target_arch = "x86_64") && S::F32_LANES > 1 {

@@ -1,7 +1,7 @@
-//! The methods of a study, in one order for all figures: what a method is called, and which place it has.
+//! Gives the methods of a study one name and one place each, in all figures.
 //!
-//! Names and places follow from the pipeline alone, so that a method keeps its colour and its mark while results are
-//! still missing.
+//! Names and places follow from the pipeline alone, so that a method keeps its colour and its mark while
+//! results are still missing.
 
 use std::cmp::Ordering;
 
@@ -10,27 +10,27 @@ use super::{Absent, Study, trainer};
 use crate::plan::NodeId;
 use crate::report::unpruned;
 
-/// What a curve or a row of a figure stands for.
+/// The work that a curve or a row of a figure shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// A method, by its place in the order of the study.
     Method(usize),
     /// The unpruned network.
     Unpruned,
-    /// Work of several methods, or of none.
+    /// Work that belongs to several methods, or to no method.
     Shared,
 }
 
 /// A method with its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Method {
-    /// What it is called in every figure and table.
+    /// Its name in every figure and table.
     pub name: String,
-    /// What decides how it is drawn.
+    /// Decides its colour and its mark.
     pub role: Role,
 }
 
-/// What decides the order of rows: the method, then the budget and other numbers, then the seeds.
+/// The key that rows are sorted by: the method, then the budget and other numbers, then the seeds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
     role: Role,
@@ -40,7 +40,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// Of a method at a place; `label` may have seeds.
+    /// The order of a method at a point; `label` may have seeds.
     pub fn of(method: &Method, label: &Label) -> Self {
         let numbers = |label: Label| -> Vec<(String, f64)> {
             label.into_iter().map(|(key, value)| (key, value.parse().unwrap_or(f64::INFINITY))).collect()
@@ -53,7 +53,7 @@ impl Order {
         }
     }
 
-    /// Which of two comes first.
+    /// Compares two keys.
     pub fn compare(&self, other: &Self) -> Ordering {
         let numbers = |a: &[(String, f64)], b: &[(String, f64)]| {
             let pairs = a.iter().zip(b).map(|(a, b)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
@@ -82,14 +82,14 @@ pub struct Methods {
     several: bool,
     /// The methods that prune nothing.
     unpruned: Vec<usize>,
-    /// Of each node, the methods that it works for.
+    /// For each node, the methods that use its result.
     below: Vec<Below>,
-    /// Of each node, the method whose network it trains, and what the stage is called there.
+    /// For each node, the method whose network it trains, and the stage's name in that method.
     trains: Vec<Option<(usize, String)>>,
 }
 
 impl Methods {
-    /// From the evaluations of a study, whether they have run or not.
+    /// Finds the methods from the evaluations of a study, whether or not these have run.
     pub fn of(study: &Study<'_>) -> Self {
         let graph = study.graph;
         let evaluations: Vec<(NodeId, NodeId, &str, Label)> = graph
@@ -122,7 +122,8 @@ impl Methods {
             };
             found.trains[from.0] = Some((place, (*stage).to_owned()));
         }
-        // Inputs stand before what takes them, so from the end on every node is complete when its turn comes.
+        // Inputs come before their dependents, so in reverse order all dependents of a node are done before
+        // it.
         for at in (0..graph.nodes.len()).rev() {
             for edge in &graph.nodes[at].inputs {
                 let (own, below) = (found.below[edge.from.0], found.below[at]);
@@ -153,13 +154,13 @@ impl Methods {
         }
         let is_unpruned = self.unpruned.contains(&place);
         let name = if is_unpruned { unpruned(name, false) } else { name.clone() };
-        // The one unpruned network takes no colour from the others.
+        // A single unpruned network has its own colour, so it uses up none of the palette.
         let before = usize::from(matches!(self.unpruned[..], [only] if only < place));
         Method { name, role: Role::Method(place - before) }
     }
 
-    /// The method of a network that `stage` trained at a point, and its numbers, such as the budget. Seeds are no part
-    /// of either.
+    /// The method of a network that `stage` trained at a point, and its numbers, such as the budget. Seeds
+    /// are no part of either.
     pub fn of_network(&self, stage: &str, label: &Label) -> (Method, Label) {
         let (name, numbers) = label::method(stage, self.several, &label::without_seeds(label));
         let place = self.names.iter().position(|other| *other == name);
@@ -178,8 +179,8 @@ impl Methods {
         (method, numbers)
     }
 
-    /// What a training stage is called, the method whose network it trains, and its numbers. A stage that no evaluation
-    /// takes a network from stands for itself.
+    /// The name of a training stage, the method whose network it trains, and its numbers. A stage whose
+    /// network no evaluation reads keeps its own name.
     pub(super) fn of_training(&self, id: NodeId, stage: &str, label: &Label) -> (String, Method, Label) {
         let (name, numbers) = label::method(stage, false, &label::without_seeds(label));
         match &self.trains[id.0] {
