@@ -1,11 +1,11 @@
 //! What enters a hash, said by types.
 //!
-//! A [`Fingerprint`] names a piece of work: two stages with equal fingerprints would write
-//! the same bytes, so the second never runs. What is hashed must therefore be exactly what
-//! decides the result, no less (stale results would be reused) and no more (work would be
-//! repeated). [`ContentHash`] makes that a property of a type: it is implemented field by
-//! field with [`content_hash!`](crate::content_hash), which does not compile while a field is forgotten. An enum names
-//! each of its variants in the same macro: a new variant does not compile until it is named, nor do two of one name.
+//! A [`Fingerprint`] names a piece of work: two stages with equal fingerprints would write the same bytes, so
+//! the second never runs. What is hashed must therefore be exactly what decides the result, no less (stale
+//! results would be reused) and no more (work would be repeated). [`ContentHash`] makes that a property of a
+//! type: it is implemented field by field with [`content_hash!`](crate::content_hash), which does not compile
+//! while a field is forgotten. An enum names each of its variants in the same macro: a new variant does not
+//! compile until it is named, nor do two of one name.
 //!
 //! # Encoding
 //! Every value is written as a one-byte type tag followed by its content; whatever has a
@@ -127,8 +127,9 @@ pub trait ContentHash {
     fn content_hash(&self, encoder: &mut Encoder);
 }
 
-/// How a variant of an enum is written into a hash: by its name. Flags and ordinals are what some enums wrote before
-/// their variants had names; their variants keep them, so that results from then keep their fingerprints.
+/// How a variant of an enum is written into a hash: by its name. Flags and ordinals are what some enums wrote
+/// before their variants had names; their variants keep them, so that results from then keep their
+/// fingerprints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
     /// A name.
@@ -187,7 +188,8 @@ impl ContentHash for Choice {
 /// Implements [`ContentHash`] for a struct by listing its fields, or for an enum by naming its variants.
 ///
 /// # Structs
-/// Fields after `skip` (what only changes how a run looks) are left out. A field in neither list does not compile:
+/// Fields after `skip` (what only changes how a run looks) are left out. A field in neither list does not
+/// compile:
 ///
 /// ```compile_fail
 /// struct Rate { start: f64, end: f64 }
@@ -195,7 +197,8 @@ impl ContentHash for Choice {
 /// ```
 ///
 /// # Enums
-/// Every variant is written by a name that never changes. `legacy` keeps what a variant wrote before it had a name.
+/// Every variant is written by a name that never changes. `legacy` keeps what a variant wrote before it had a
+/// name.
 ///
 /// ```
 /// enum Order { First, Last, Random }

@@ -1,12 +1,13 @@
 //! Words of strangers as they may be shown: names, paths, records, answers of servers.
 //!
-//! A terminal takes some characters as commands: they move the cursor, set its title, write to the clipboard or turn the
-//! order of what follows. None of them reaches it: see `cli::output`. Passwords in addresses reach nobody.
+//! A terminal takes some characters as commands: they move the cursor, set its title, write to the clipboard
+//! or turn the order of what follows. None of them reaches it: see `cli::output`. Passwords in addresses
+//! reach nobody.
 
 use std::borrow::Cow;
 
-/// Whether a terminal takes `c` as a command, or shows what follows in another order: C0 and C1 controls, the bidirectional
-/// embeddings, overrides and isolates.
+/// Whether a terminal takes `c` as a command, or shows what follows in another order: C0 and C1 controls, the
+/// bidirectional embeddings, overrides and isolates.
 fn commands(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -52,8 +53,8 @@ fn escaped(text: &str, is_plain: fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The same text with as many bytes, for a source in which places are marked: `?`, `¿` and the replacement character
-/// stand for commands.
+/// The same text with as many bytes, for a source in which places are marked: `?`, `¿` and the replacement
+/// character stand for commands.
 pub(crate) fn covered(text: &str) -> String {
     let cover = |c: char| match c.len_utf8() {
         _ if is_plain(c) || c == '\r' => c,
@@ -72,8 +73,8 @@ pub(crate) fn beginning(text: &str, length: usize) -> Cow<'_, str> {
     }
 }
 
-/// The text with stars, as many, in place of secrets in addresses: of what stands before the `@`, and of the values after
-/// a `?`.
+/// The text with stars, as many, in place of secrets in addresses: of what stands before the `@`, and of the
+/// values after a `?`.
 pub fn without_passwords(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,5 @@
-//! Completion: what a shell is offered, by the entry point that its script calls, and by the shell itself where it is here.
+//! Completion: what a shell is offered, by the entry point that its script calls, and by the shell itself
+//! where it is here.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

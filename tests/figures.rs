@@ -1,4 +1,5 @@
-//! Figures of odd studies: one point, many methods, long names, equal values, many classes, diverged trainings.
+//! Figures of odd studies: one point, many methods, long names, equal values, many classes, diverged
+//! trainings.
 //!
 //! With `FIGURES_TO=DIR` the pictures are written there, to be looked at.
 

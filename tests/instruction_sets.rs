@@ -121,7 +121,8 @@ inputs.network = "retrain-l1.last"
 latency = false
 "#;
 
-/// Every record of a cache without what is measured by a clock or belongs to the machine: objects, losses, accuracies.
+/// Every record of a cache without what is measured by a clock or belongs to the machine: objects, losses,
+/// accuracies.
 fn results(folder: &Path, cache: &str) -> BTreeMap<String, Value> {
     let read = |path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap();
     let record = |record: Value| {
@@ -156,7 +157,8 @@ fn a_whole_pipeline_gives_the_same_bytes_on_every_instruction_set_and_any_number
         let found = run(vectors, vectors, "1", &[]);
         assert!(found == widest, "{vectors} gives other results than the widest vectors");
     }
-    // The functions of the system's mathematics follow the CPU as well: here it is told that there is no fused multiply-add.
+    // The functions of the system's mathematics follow the CPU as well: here it is told that there is no
+    // fused multiply-add.
     let without = [("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2,-AVX512F")];
     assert!(
         run("plain-system", "plain", "3", &without) == widest,

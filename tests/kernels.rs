@@ -1,5 +1,5 @@
-//! The CPU's kernels: against the portable operations, against brute force in `f64`, and to the byte against themselves with
-//! other vectors and other numbers of threads. Shapes are random and odd.
+//! The CPU's kernels: against the portable operations, against brute force in `f64`, and to the byte against
+//! themselves with other vectors and other numbers of threads. Shapes are random and odd.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

@@ -164,7 +164,8 @@ proptest! {
 
     #[test]
     fn one_threshold_never_gives_a_larger_network(case in case(6)) {
-        // Every threshold there is: the best so and so many channels of all, and what the layers' rules add to them.
+        // Every threshold there is: the best so and so many channels of all, and what the layers' rules add
+        // to them.
         let order = removal_order(&case.importance, case.ties);
         let networks = (0..=order.len()).map(|removed| {
             let mut counts = vec![0; 8];

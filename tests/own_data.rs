@@ -156,8 +156,8 @@ fn fingerprint(folder: &Path, stage: &str) -> Fingerprint {
     node["fingerprint"].as_str().unwrap().parse().unwrap()
 }
 
-/// Plans and runs, while somebody else holds the first stage; `meanwhile` happens once it waits. What was printed, and the
-/// exit code.
+/// Plans and runs, while somebody else holds the first stage; `meanwhile` happens once it waits. What was
+/// printed, and the exit code.
 fn run_held_up(folder: &Path, meanwhile: impl FnOnce()) -> (String, String, Option<i32>) {
     let init = fingerprint(folder, "init");
     let store = Store::open(&folder.join("c")).unwrap();

@@ -1,5 +1,5 @@
-//! `examples/retrain_in_pytorch.py` repeats a retraining to 1e-6: the order of images, their changes, the learning rate and the
-//! updates are what docs/data.md says.
+//! `examples/retrain_in_pytorch.py` repeats a retraining to 1e-6: the order of images, their changes, the
+//! learning rate and the updates are what docs/data.md says.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

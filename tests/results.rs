@@ -248,7 +248,8 @@ fn the_figure_agrees(here: &Path, rows: &[Value]) {
                 .map(|name| record[at(name)].parse().unwrap_or(0.0))
         })
         .collect();
-    // One point of the figure for the network that the ratio does not change, and one row for each ratio in the table.
+    // One point of the figure for the network that the ratio does not change, and one row for each ratio in
+    // the table.
     assert_eq!(drawn.len(), 3, "{drawn:?}");
     for row in rows {
         let figure = |key: &str, of: &str| row["figures"][key][of].as_f64().unwrap_or(0.0);
@@ -691,8 +692,8 @@ fn with_numbers(value: &mut Value, by: &Value) {
     }
 }
 
-/// Whatever a record or a log says (they may come from anybody, by a bundle or a shared cache), its readers neither panic nor
-/// need memory or time for what it claims.
+/// Whatever a record or a log says (they may come from anybody, by a bundle or a shared cache), its readers
+/// neither panic nor need memory or time for what it claims.
 #[test]
 fn hostile_records_and_logs_are_read_without_a_panic() {
     let folder = study();

@@ -1,4 +1,5 @@
-//! Words and files of strangers: names that are commands to a terminal, arguments that are no text, files without an end.
+//! Words and files of strangers: names that are commands to a terminal, arguments that are no text, files
+//! without an end.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(target_os = "linux")]

@@ -1,8 +1,9 @@
 //! Where the cache of a command is.
 //!
-//! By default results lie beside the pipeline's project, so that a command finds them from any folder: in `cache/` of the
-//! nearest folder upward from the pipeline file that has a cache there, a `.git` or a `runner.toml`, else beside the
-//! file. A command without a pipeline looks upward from the current folder. `--cache` and `RUNNER_CACHE` name another.
+//! By default results lie beside the pipeline's project, so that a command finds them from any folder: in
+//! `cache/` of the nearest folder upward from the pipeline file that has a cache there, a `.git` or a
+//! `runner.toml`, else beside the file. A command without a pipeline looks upward from the current folder.
+//! `--cache` and `RUNNER_CACHE` name another.
 
 use std::path::{Path, PathBuf};
 

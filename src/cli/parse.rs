@@ -41,7 +41,8 @@ fn clean(word: &OsStr) -> OsString {
     shown::line(&word.to_string_lossy()).into_owned().into()
 }
 
-/// A variable that is empty counts as unset, and `-1` as a value: what is wrong with it is the value's affair.
+/// A variable that is empty counts as unset, and `-1` as a value: what is wrong with it is the value's
+/// affair.
 fn adapted(command: Command) -> Command {
     let adapt = |arg: Arg| {
         let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());

@@ -11,7 +11,8 @@ const LISTED: usize = 12;
 
 /// Whether two texts are the same value: `1e-3` is `0.001`, `true` is `true`.
 pub fn same_value(a: &str, b: &str) -> bool {
-    // As TOML has numbers: with underscores between digits. Words such as `nan` and `inf` are no numbers here.
+    // As TOML has numbers: with underscores between digits. Words such as `nan` and `inf` are no numbers
+    // here.
     let number = |text: &str| {
         let is_one = text.bytes().any(|byte| byte.is_ascii_digit());
         text.replace('_', "").parse::<f64>().ok().filter(|_| is_one)

@@ -114,8 +114,9 @@ pub fn wrapped(pieces: &[(Style, &str)], hang: usize, width: usize) -> String {
     folded(&painted.collect::<String>(), hang, width)
 }
 
-/// A text, which may have styles, as lines of at most `width` columns. A line is broken between words alone, and the lines after
-/// the first begin at column `hang`. A word that is wider than a line stands on one of its own.
+/// A text, which may have styles, as lines of at most `width` columns. A line is broken between words alone,
+/// and the lines after the first begin at column `hang`. A word that is wider than a line stands on one of
+/// its own.
 pub fn folded(text: &str, hang: usize, width: usize) -> String {
     let mut out = String::new();
     let (mut column, mut gap) = (0, 0);
@@ -179,8 +180,8 @@ pub fn error_width() -> usize {
     console::Term::stderr().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns).max(1))
 }
 
-/// `text` in a style, for the [streams](super::output) alone: they take the marks of this process, which no text from
-/// outside can have, for colours.
+/// `text` in a style, for the [streams](super::output) alone: they take the marks of this process, which no
+/// text from outside can have, for colours.
 pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
     if style.is_plain() {
         return text.to_string();
@@ -192,8 +193,8 @@ pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
 /// What a colour begins with on a terminal.
 const BEGIN: &str = "\x1b[";
 
-/// What a colour begins with until it is printed. It has the form of a colour with one number more, so that whatever
-/// measures a text takes it for one.
+/// What a colour begins with until it is printed. It has the form of a colour with one number more, so that
+/// whatever measures a text takes it for one.
 fn mark() -> &'static str {
     static MARK: OnceLock<String> = OnceLock::new();
     MARK.get_or_init(|| format!("{BEGIN}{};", RandomState::new().hash_one(0)))

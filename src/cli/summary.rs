@@ -20,8 +20,8 @@ const LAYER: usize = 4;
 /// Sweeps of up to this many points are told point by point.
 const POINTS: usize = 4;
 
-/// Prints the networks of every point: cost, accuracy, channels, and where they are. For a large sweep a table says more: the
-/// last line of the run names it.
+/// Prints the networks of every point: cost, accuracy, channels, and where they are. For a large sweep a
+/// table says more: the last line of the run names it.
 pub fn print(graph: &Graph, store: &Store, records: &[Option<Record>]) {
     if graph.points.len() > POINTS {
         return;

@@ -33,8 +33,8 @@ const CIFAR100: [&str; 100] = [
 ];
 
 impl DataParams {
-    /// The names of the classes, in the order of their numbers; `None` for files in a folder of the user's, which may
-    /// hold other classes in the format of the set.
+    /// The names of the classes, in the order of their numbers; `None` for files in a folder of the user's,
+    /// which may hold other classes in the format of the set.
     pub fn class_names(&self) -> Option<&'static [&'static str]> {
         let names: &[&str] = match self.set {
             DataSetName::FashionMnistMini | DataSetName::FashionMnist => &FASHION,

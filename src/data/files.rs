@@ -47,8 +47,8 @@ pub(super) fn folders(params: &DataParams) -> Vec<PathBuf> {
     }
 }
 
-/// The names under which a file goes round: the published one, IDX files with a dot for a hyphen, and a file in a folder of its
-/// own name, as some archives unpack.
+/// The names under which a file goes round: the published one, IDX files with a dot for a hyphen, and a file
+/// in a folder of its own name, as some archives unpack.
 pub(super) fn spellings(name: &str) -> Vec<String> {
     let mut all = vec![name.to_owned()];
     all.extend(name.split_once("-idx").map(|(stem, rest)| format!("{stem}.idx{rest}")));
@@ -62,7 +62,8 @@ pub(super) fn published(params: &DataParams, name: &str) -> Vec<PathBuf> {
     present_as(params, &[name.to_owned()])
 }
 
-/// The files of this name, however it is spelt, that are there, plain or gzipped; the first is the one that is read.
+/// The files of this name, however it is spelt, that are there, plain or gzipped; the first is the one that
+/// is read.
 pub(super) fn present(params: &DataParams, name: &str) -> Vec<PathBuf> {
     present_as(params, &spellings(name))
 }

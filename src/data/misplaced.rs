@@ -1,7 +1,7 @@
 //! What lies where a data set is looked for and is not it: said in words, with the way out.
 //!
-//! A published set that is missing can be downloaded. A user's own files never are to be downloaded over, so a download is only
-//! advised where nothing is there, or where all that is there has the published sizes.
+//! A published set that is missing can be downloaded. A user's own files never are to be downloaded over, so
+//! a download is only advised where nothing is there, or where all that is there has the published sizes.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -59,7 +59,8 @@ fn looks_published(params: &DataParams, except: Option<&Path>) -> bool {
     found
 }
 
-/// What lies in the place of the files, and the way out; `None` where there is nothing, and a download is safe.
+/// What lies in the place of the files, and the way out; `None` where there is nothing, and a download is
+/// safe.
 fn explain(params: &DataParams) -> Option<(String, String)> {
     let folder = params.folder();
     if folder.exists() && !folder.is_dir() {

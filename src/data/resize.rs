@@ -27,8 +27,8 @@ fn padded(images: &Images, shape: ImageShape) -> Images {
     })
 }
 
-/// Shrinks images: a new pixel is the mean of the area that it covers, pixels at its rim counted by their part in it, rounded to
-/// the nearest (half up). In whole numbers, so the same everywhere.
+/// Shrinks images: a new pixel is the mean of the area that it covers, pixels at its rim counted by their
+/// part in it, rounded to the nearest (half up). In whole numbers, so the same everywhere.
 fn averaged(images: &Images, shape: ImageShape) -> Images {
     let native = images.shape;
     let (rows, columns) = (spans(native.height, shape.height), spans(native.width, shape.width));
@@ -48,7 +48,8 @@ fn averaged(images: &Images, shape: ImageShape) -> Images {
     })
 }
 
-/// The old pixels that each of `new` pixels covers along a side of `old`, with the length covered in units of 1 / `new`.
+/// The old pixels that each of `new` pixels covers along a side of `old`, with the length covered in units of
+/// 1 / `new`.
 fn spans(old: usize, new: usize) -> Vec<Vec<(usize, usize)>> {
     let covered = |at: usize| {
         let (from, to) = (at * old, (at + 1) * old);

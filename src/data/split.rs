@@ -56,7 +56,8 @@ impl DataParams {
             sizes.validation += classes * held_out;
             sizes.train += classes * (images - held_out);
         };
-        // The limit takes the first of every class, then the second, ...: so many whole rounds, and a part of one more.
+        // The limit takes the first of every class, then the second, ...: so many whole rounds, and a part of
+        // one more.
         let larger = |rounds: u64| classes.iter().filter(|count| **count > rounds).count() as u64;
         let taken = |rounds: u64| classes.iter().map(|count| rounds.min(*count)).sum::<u64>();
         let largest = classes.iter().copied().max().unwrap_or(0);

@@ -1,9 +1,9 @@
-//! What is known of a data set's files: the hash of their content and the images of every class; remembered, so that
-//! unchanged files are not read again.
+//! What is known of a data set's files: the hash of their content and the images of every class; remembered,
+//! so that unchanged files are not read again.
 //!
-//! Files are hashed unpacked: whether one lies there plain or gzipped, and how well it was packed, changes nothing. A survey is
-//! made when a run is planned. What a stage reads later is hashed again and held against it, so that a result never stands under
-//! the hash of other images.
+//! Files are hashed unpacked: whether one lies there plain or gzipped, and how well it was packed, changes
+//! nothing. A survey is made when a run is planned. What a stage reads later is hashed again and held against
+//! it, so that a result never stands under the hash of other images.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,8 @@ impl Survey {
     }
 }
 
-/// Surveys the files of a data set, but for those that are `known` and unchanged. What was read anew goes to `learnt`.
+/// Surveys the files of a data set, but for those that are `known` and unchanged. What was read anew goes to
+/// `learnt`.
 ///
 /// # Errors
 /// Files that are missing, unreadable, or no proper files of the set.
@@ -83,7 +84,8 @@ fn one_half(
     Ok(survey)
 }
 
-/// The sample is the same in every copy of runner: unpacking it would cost each plan time, so its packed files are hashed.
+/// The sample is the same in every copy of runner: unpacking it would cost each plan time, so its packed
+/// files are hashed.
 fn of_sample(half: Half) -> HalfSurvey {
     let files: Vec<Fingerprint> = embedded(half).iter().map(|packed| read::hash(packed)).collect();
     let each = match half {

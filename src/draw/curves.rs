@@ -191,7 +191,8 @@ fn panel(
 }
 
 impl Group<'_> {
-    /// The dashes of a curve: dotted for training images beside others, else another for each budget of a method.
+    /// The dashes of a curve: dotted for training images beside others, else another for each budget of a
+    /// method.
     fn dash(&self, at: usize, images: Images) -> &'static str {
         let method = &self.curves[at].0.method;
         let before = self.curves[..at].iter().filter(|(curve, _)| curve.method == *method).count();

@@ -11,9 +11,9 @@ pub(super) struct Spot {
     pub bottom: f64,
 }
 
-/// Where the marks stand so that no two closer than `gap` lie beside each other. Marks that overlap, one or another,
-/// become a group around their middle, ordered by `x` and then as they come; others stay where they are. The same
-/// marks always give the same places.
+/// Where the marks stand so that no two closer than `gap` lie beside each other. Marks that overlap, one or
+/// another, become a group around their middle, ordered by `x` and then as they come; others stay where they
+/// are. The same marks always give the same places.
 pub(super) fn dodge(spots: &[Spot], gap: f64) -> Vec<f64> {
     let mut places: Vec<f64> = spots.iter().map(|spot| spot.x).collect();
     let mut groups: Vec<usize> = (0..spots.len()).collect();

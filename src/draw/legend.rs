@@ -46,7 +46,8 @@ const SYMBOL: f64 = 34.0;
 /// Between entries of a row.
 const GAP: f64 = 16.0;
 
-/// Draws the entries from `top` on, between `left` and `right`, as many in a row as fit. Returns where they end.
+/// Draws the entries from `top` on, between `left` and `right`, as many in a row as fit. Returns where they
+/// end.
 pub(super) fn draw(entries: &[Entry], scene: &mut Scene, left: f64, right: f64, top: f64) -> f64 {
     let (mut x, mut y, mut lines) = (left, top, 0);
     for entry in entries {

@@ -1,9 +1,9 @@
 //! Figures as pictures: from the data of [`crate::report::figures`] to SVG and PNG.
 //!
-//! A figure is one or more [`Panel`]s. A page lays them out by itself; a file has all of them in a [`grid`]. All are drawn on
-//! the canvas of the `kuva` library, which writes it as SVG. A title, a name or a value is never cut: it goes on in
-//! another line, or stands in a key. What is drawn has the colours of [`theme`] and of the scales of matrices only, so
-//! that a page can exchange them for dark ones by a style sheet.
+//! A figure is one or more [`Panel`]s. A page lays them out by itself; a file has all of them in a [`grid`].
+//! All are drawn on the canvas of the `kuva` library, which writes it as SVG. A title, a name or a value is
+//! never cut: it goes on in another line, or stands in a key. What is drawn has the colours of [`theme`] and
+//! of the scales of matrices only, so that a page can exchange them for dark ones by a style sheet.
 
 mod bars;
 mod chart;

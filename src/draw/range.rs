@@ -46,7 +46,8 @@ impl Range {
         Self { low: (low / step + 1e-9).floor() * step, high: (high / step - 1e-9).ceil() * step, step }
     }
 
-    /// As [`Self::around`], with some room between the ends and the values, so that marks do not lie on the axes.
+    /// As [`Self::around`], with some room between the ends and the values, so that marks do not lie on the
+    /// axes.
     pub fn with_room(values: impl Iterator<Item = f64>, limits: (f64, f64)) -> Self {
         let finite: Vec<f64> = values.filter(|value| value.is_finite()).collect();
         let low = finite.iter().copied().fold(f64::INFINITY, f64::min);
@@ -71,8 +72,8 @@ impl Range {
         (0..=count).map(|at| self.low + self.step * at as f64).collect()
     }
 
-    /// Where a value stands between the ends: 0 at the low one, 1 at the high one. A value beyond the axis stands just
-    /// outside of it, so that no place is infinite.
+    /// Where a value stands between the ends: 0 at the low one, 1 at the high one. A value beyond the axis
+    /// stands just outside of it, so that no place is infinite.
     pub fn share(self, value: f64) -> f64 {
         let share = (value - self.low) / (self.high - self.low);
         if share.is_nan() { 0.0 } else { share.clamp(-0.02, 1.02) }

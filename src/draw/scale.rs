@@ -1,5 +1,6 @@
-//! Continuous scales of colours for the cells of matrices. The colours are those of ColorBrewer (Harrower and Brewer
-//! 2003), safe for people with any of the common colour deficiencies, with straight lines between them.
+//! Continuous scales of colours for the cells of matrices. The colours are those of ColorBrewer (Harrower and
+//! Brewer 2003), safe for people with any of the common colour deficiencies, with straight lines between
+//! them.
 
 use super::theme::luminance;
 

@@ -1,5 +1,5 @@
-//! The width of text in DejaVu Sans, and breaking text into lines. PNG files have this font; SVG files prefer it, and
-//! the fonts that stand in for it are narrower or nearly as wide.
+//! The width of text in DejaVu Sans, and breaking text into lines. PNG files have this font; SVG files prefer
+//! it, and the fonts that stand in for it are narrower or nearly as wide.
 
 /// Advances of the ASCII characters from the space on, of 2048 parts of the size.
 #[rustfmt::skip]
@@ -27,8 +27,8 @@ pub(super) fn widest<'a>(texts: impl IntoIterator<Item = &'a str>, size: u32) ->
     texts.into_iter().map(|text| width(text, size)).fold(0.0, f64::max)
 }
 
-/// `text` in lines that are at most `room` pixels wide. Lines end at spaces and after punctuation; a longer word is
-/// broken anywhere. Nothing is left out but spaces at the ends of lines. An empty text has no line.
+/// `text` in lines that are at most `room` pixels wide. Lines end at spaces and after punctuation; a longer
+/// word is broken anywhere. Nothing is left out but spaces at the ends of lines. An empty text has no line.
 pub(super) fn wrap(text: &str, size: u32, room: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();

@@ -1,5 +1,6 @@
-//! Colours and marks. Methods differ by colour and mark, so that they are told apart in grey and by people with a
-//! colour deficiency; the colours are those of Okabe and Ito (2008), darkened where they would be pale on white.
+//! Colours and marks. Methods differ by colour and mark, so that they are told apart in grey and by people
+//! with a colour deficiency; the colours are those of Okabe and Ito (2008), darkened where they would be pale
+//! on white.
 //!
 //! Every colour has a twin for dark pages, which [`dark_rules`] puts in its place.
 

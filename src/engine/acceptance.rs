@@ -1,8 +1,9 @@
 //! Whether a result of the shared cache can be what it claims to be.
 //!
-//! Seals and hashes say that a record and its objects are as they were written, not that a runner wrote them. A record
-//! without its output, or with something else in its place, would end every run that takes it. So it is looked at
-//! before it enters the cache. That its numbers are right nobody can say without doing the work again.
+//! Seals and hashes say that a record and its objects are as they were written, not that a runner wrote them.
+//! A record without its output, or with something else in its place, would end every run that takes it. So it
+//! is looked at before it enters the cache. That its numbers are right nobody can say without doing the work
+//! again.
 
 use crate::network::Checkpoint;
 use crate::prune::{Channels, Scores};

@@ -383,7 +383,8 @@ impl<'s, 'e, 'd> Dispatcher<'s, 'e, 'd> {
 
     /// A node has ended, one way or the other: whoever waits for it may go on.
     fn end(&mut self, id: NodeId, state: StageState) {
-        // A node that ends again, as its result was found broken, is still one that this run made or downloaded.
+        // A node that ends again, as its result was found broken, is still one that this run made or
+        // downloaded.
         self.states[id.0] = match (self.states[id.0], state) {
             (StageState::Ran, StageState::Cached | StageState::Downloaded) => StageState::Ran,
             (StageState::Downloaded, StageState::Cached) => StageState::Downloaded,

@@ -196,7 +196,8 @@ pub fn execute(
     })
 }
 
-/// Results that hold the times of another machine, or of another number of threads, and were not measured in this run.
+/// Results that hold the times of another machine, or of another number of threads, and were not measured in
+/// this run.
 fn foreign_times(graph: &Graph, summary: &RunSummary, options: &Options) -> Option<String> {
     let here: Vec<Machine> = options.places.iter().map(|place| Machine::here(&place.device)).collect();
     let shares: BTreeSet<usize> =

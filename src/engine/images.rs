@@ -1,4 +1,5 @@
-//! The images of a run, read once however many stages look at them, and held against what was hashed when the run was planned.
+//! The images of a run, read once however many stages look at them, and held against what was hashed when the
+//! run was planned.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,8 +22,8 @@ impl Images {
     /// The images, whose `half` has the content that was `expected`.
     ///
     /// # Errors
-    /// The files are missing or damaged, or have another content: the first that has is named. Nothing of such files is kept, so
-    /// the next call reads them again.
+    /// The files are missing or damaged, or have another content: the first that has is named. Nothing of
+    /// such files is kept, so the next call reads them again.
     fn load(&self, half: Half, expected: &HalfSurvey) -> Result<Arc<DataSet>, DataError> {
         // Whoever comes second waits, and finds them read.
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! What asks a run to stop: Ctrl-C, SIGTERM, SIGHUP, a lost reader of its events. The running stages save and stop; a
-//! second Ctrl-C or SIGTERM leaves at once.
+//! What asks a run to stop: Ctrl-C, SIGTERM, SIGHUP, a lost reader of its events. The running stages save and
+//! stop; a second Ctrl-C or SIGTERM leaves at once.
 
 use std::io;
 use std::sync::Arc;
@@ -27,7 +27,8 @@ impl StopReason {
     const ALL: [Self; 5] =
         [Self::Interrupt, Self::Terminate, Self::Hangup, Self::ReaderGone, Self::OutputFailed];
 
-    /// The exit code, by convention 128 plus the number of the signal: that of SIGPIPE where the reader has gone.
+    /// The exit code, by convention 128 plus the number of the signal: that of SIGPIPE where the reader has
+    /// gone.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Interrupt => 130,
@@ -60,7 +61,8 @@ impl StopFlag {
             flag::register_conditional_shutdown(number, reason.exit_code().into(), stop.raised.clone())?;
             stop.listen(number, reason)?;
         }
-        // A terminal that closes sends the signal twice, by the kernel and by the shell, so the second one means nothing.
+        // A terminal that closes sends the signal twice, by the kernel and by the shell, so the second one
+        // means nothing.
         #[cfg(unix)]
         if !ignores_hangups() {
             stop.listen(signal_hook::consts::SIGHUP, StopReason::Hangup)?;
@@ -97,8 +99,9 @@ impl StopFlag {
     }
 }
 
-/// Whether the process was started with SIGHUP ignored, as `nohup` does: then it is to outlive its terminal. Only Linux
-/// says it without a call that is `unsafe`; elsewhere the signal is left as it is, and ends the run at its last saved state.
+/// Whether the process was started with SIGHUP ignored, as `nohup` does: then it is to outlive its terminal.
+/// Only Linux says it without a call that is `unsafe`; elsewhere the signal is left as it is, and ends the
+/// run at its last saved state.
 #[cfg(unix)]
 fn ignores_hangups() -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };

@@ -60,7 +60,8 @@ pub(super) enum Step {
 pub(super) enum Halt {
     /// An object that another node gave cannot be used.
     BrokenInput { giver: NodeId, object: ObjectHash, source: Box<StoreError> },
-    /// What another node gave is whole and cannot be used: a record or an output that no stage of its kind gives.
+    /// What another node gave is whole and cannot be used: a record or an output that no stage of its kind
+    /// gives.
     UnusableInput { giver: NodeId, error: Box<EngineError> },
     /// Anything else.
     Error(Box<EngineError>),

@@ -1,8 +1,8 @@
 //! A safetensors writer whose output depends on the content alone.
 //!
-//! The ordinary writer keeps metadata in a hash map, whose order may differ between runs; here the header is written by
-//! hand, with one metadata key and the tensors in the given order. Values are borrowed until the file is written, so
-//! that writing a network takes the memory of its file and no more.
+//! The ordinary writer keeps metadata in a hash map, whose order may differ between runs; here the header is
+//! written by hand, with one metadata key and the tensors in the given order. Values are borrowed until the
+//! file is written, so that writing a network takes the memory of its file and no more.
 
 use std::ops::{Deref, Range};
 

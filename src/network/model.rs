@@ -123,7 +123,8 @@ impl Model {
         self.view().checkpoint()
     }
 
-    /// The network as it is now. What `trainable` trains is copied, because optimizers change it where it lies.
+    /// The network as it is now. What `trainable` trains is copied, because optimizers change it where it
+    /// lies.
     ///
     /// # Errors
     /// The device has no memory.

@@ -7,8 +7,8 @@ use candle_core::{Device, Result, Tensor};
 use super::canonical::{Content, Document, Entry};
 use super::{Checkpoint, CheckpointError, HostTensor, NetworkSpec, checkpoint};
 
-/// A structure with its tensors, on the device of the model that they come from. Tensors that no training changes are
-/// shared with the model.
+/// A structure with its tensors, on the device of the model that they come from. Tensors that no training
+/// changes are shared with the model.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub(super) spec: NetworkSpec,

@@ -7,10 +7,11 @@
 //! them, has kernels of its own (`cpu`). A [`Backend`] chooses; tests hold both paths to each other, to closed forms and
 //! to PyTorch.
 //!
-//! Tensors are `f32`, contiguous, batch x channels x height x width; what passes between convolutions is of types that hide
-//! the backend's own layout. On the CPU the same inputs give the same bytes with any number of threads and on every instruction set: work
-//! is cut into pieces that follow from shapes alone, partial sums are added in a fixed order, and `exp`, `ln`, `pow` and `cos` are
-//! those of the `libm` crate, as those of a system's library follow the CPU.
+//! Tensors are `f32`, contiguous, batch x channels x height x width; what passes between convolutions is of
+//! types that hide the backend's own layout. On the CPU the same inputs give the same bytes with any number
+//! of threads and on every instruction set: work is cut into pieces that follow from shapes alone, partial
+//! sums are added in a fixed order, and `exp`, `ln`, `pow` and `cos` are those of the `libm` crate, as those
+//! of a system's library follow the CPU.
 
 mod activation;
 mod backend;

@@ -137,8 +137,8 @@ pub fn read(
     Ok((settings, checker.mistakes))
 }
 
-/// The help beside a name that is no stage: a key that was written without its stage, the kind of a stage that has another
-/// name, a table of the file, or the nearest name.
+/// The help beside a name that is no stage: a key that was written without its stage, the kind of a stage
+/// that has another name, a table of the file, or the nearest name.
 pub fn no_stage<'a>(
     name: &str,
     stages: &[StageDecl],

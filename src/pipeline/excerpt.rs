@@ -1,4 +1,5 @@
-//! The lines around a mistake: no more than a person reads, without passwords and without commands for a terminal.
+//! The lines around a mistake: no more than a person reads, without passwords and without commands for a
+//! terminal.
 
 use std::ops::Range;
 

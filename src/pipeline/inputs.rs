@@ -50,8 +50,8 @@ pub fn role<'a>(
     found
 }
 
-/// What `"stage"` or `"stage.output"` refers to, or a list of these where the role takes several; `None` where that is a
-/// mistake, here or in the stage itself.
+/// What `"stage"` or `"stage.output"` refers to, or a list of these where the role takes several; `None`
+/// where that is a mistake, here or in the stage itself.
 pub fn read(
     input: &InputRole,
     value: &Spanned<DeValue<'_>>,

@@ -134,8 +134,8 @@ pub fn ending(schema: &Value, name: &str) -> Vec<String> {
     keys(schema).into_iter().filter(ends).collect()
 }
 
-/// The help beside an unknown key of a table; `also` are keys that its schema does not have. `prefix` stands before the keys
-/// that are suggested: `retrain.`.
+/// The help beside an unknown key of a table; `also` are keys that its schema does not have. `prefix` stands
+/// before the keys that are suggested: `retrain.`.
 pub fn key(name: &str, schema: &Value, also: &[&str], prefix: &str) -> String {
     let deeper = ending(schema, name);
     if !deeper.is_empty() {
@@ -291,8 +291,8 @@ pub fn words(schema: &Value) -> impl Iterator<Item = &str> {
     schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// A number without what binary arithmetic has left at its end: 0.30000000000000004 is 0.3, and -0 is 0. A number that has
-/// many digits of its own stays as it is.
+/// A number without what binary arithmetic has left at its end: 0.30000000000000004 is 0.3, and -0 is 0. A
+/// number that has many digits of its own stays as it is.
 pub fn rounded(number: f64) -> f64 {
     /// Digits that a decimal number keeps in binary.
     const KEPT: usize = 15;

@@ -230,7 +230,8 @@ fn entry(
     Ok(Entry { fingerprint, verdict: Verdict::Run { reasons: found, resumes }, warnings })
 }
 
-/// The warnings of a node before it runs; `images` are the sizes of its training images, where the files are here.
+/// The warnings of a node before it runs; `images` are the sizes of its training images, where the files are
+/// here.
 fn warnings_of(graph: &Graph, node: &Node, images: Option<SplitSizes>) -> Vec<Warning> {
     let structure = |role: &str| {
         let edge = node.inputs.iter().find(|edge| edge.role == role)?;

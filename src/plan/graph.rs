@@ -100,8 +100,9 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Merges points into a graph. Stages that read images are merged where `identities` knows the content of both their data
-    /// sets to be the same, in whatever folders; where files are missing, those of different folders stay apart.
+    /// Merges points into a graph. Stages that read images are merged where `identities` knows the content of
+    /// both their data sets to be the same, in whatever folders; where files are missing, those of different
+    /// folders stay apart.
     ///
     /// # Errors
     /// Parameters that contradict each other, shown at their place in the file.

@@ -68,7 +68,8 @@ impl DataIdentities {
         Ok(Some(encoder.finish()))
     }
 
-    /// What is known of a data set's files. They are looked at once, so this is what all fingerprints of a run are made from.
+    /// What is known of a data set's files. They are looked at once, so this is what all fingerprints of a
+    /// run are made from.
     ///
     /// # Errors
     /// The files are missing, cannot be read, or are no proper files of the set.

@@ -22,7 +22,8 @@ pub enum Reason {
     NeverRun,
     /// An interrupted run with other parameters left a state, which this run cannot go on from.
     OtherState {
-        /// The parameters that differ, with their values in that run. Empty where its inputs or images alone differ.
+        /// The parameters that differ, with their values in that run. Empty where its inputs or images alone
+        /// differ.
         had: Vec<(String, String)>,
     },
     /// A parameter differs from the stage's last run.

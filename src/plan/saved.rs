@@ -8,8 +8,9 @@ use super::reason::{Reason, differences};
 use crate::fingerprint::Fingerprint;
 use crate::store::{SavedFor, Store};
 
-/// Adds to the reasons of a stage that a state with other parameters is there. Where several are, the one that differs
-/// least. A state of a stage that is part of the plan itself belongs to another point, and is no news.
+/// Adds to the reasons of a stage that a state with other parameters is there. Where several are, the one
+/// that differs least. A state of a stage that is part of the plan itself belongs to another point, and is no
+/// news.
 pub(super) fn tell_of_others(graph: &Graph, store: &Store, pipeline: &str, plan: &mut Plan) {
     let begins = |verdict: &Verdict| matches!(verdict, Verdict::Run { resumes: false, .. });
     if !plan.entries.iter().any(|entry| begins(&entry.verdict)) {

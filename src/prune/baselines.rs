@@ -176,7 +176,8 @@ mod tests {
         let mut generator = stream(Purpose::Scores, 9, b"test");
         let network = gated(|| if generator.random_bool(0.57) { 0.0 } else { generator.random::<f32>() });
         // Two samples of 400 from one distribution are farther apart than this once in 10,000 times:
-        // sqrt(ln(2 / p) / 2) * sqrt(2 / 400), Smirnov's bound. Eight layers at three budgets are 24 comparisons.
+        // sqrt(ln(2 / p) / 2) * sqrt(2 / 400), Smirnov's bound. Eight layers at three budgets are 24
+        // comparisons.
         let most = ((2.0 / 1e-4f64).ln() / 2.0).sqrt() * (2.0 / SEEDS as f64).sqrt();
         for flops_ratio in [0.3, 0.5, 0.7] {
             let chance =

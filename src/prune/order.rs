@@ -1,7 +1,8 @@
-//! The order in which the search removes channels: the lowest score first, and a rule for channels of equal score.
+//! The order in which the search removes channels: the lowest score first, and a rule for channels of equal
+//! score.
 //!
-//! Equal scores are common: trained gates are clamped at 0, and most of them may end there. A rule that goes by
-//! layer number would then choose the structure, so ties are spread over the layers by default.
+//! Equal scores are common: trained gates are clamped at 0, and most of them may end there. A rule that goes
+//! by layer number would then choose the structure, so ties are spread over the layers by default.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -220,7 +220,8 @@ fn content(
     Ok(Content::Tensors { metadata })
 }
 
-/// Figures of the values that begin where `file` is; `None` for an empty tensor or a type that candle does not know.
+/// Figures of the values that begin where `file` is; `None` for an empty tensor or a type that candle does
+/// not know.
 fn values(file: &mut impl Read, info: &TensorInfo) -> Result<Option<ValueFigures>, SafeTensorError> {
     /// As many values are held at a time.
     const HELD: usize = 1 << 16;

@@ -15,8 +15,9 @@ use crate::store::ObjectHash;
 pub enum Baseline {
     /// The networks of this stage, at the same point.
     Stage(String),
-    /// The networks of the same stage, at the point that differs in this swept parameter alone; for points that were
-    /// included with other keys, at the one point that has this value and nothing else that they do not share.
+    /// The networks of the same stage, at the point that differs in this swept parameter alone; for points
+    /// that were included with other keys, at the one point that has this value and nothing else that they do
+    /// not share.
     Value {
         /// The parameter.
         key: String,
@@ -72,7 +73,8 @@ impl Baseline {
             let at = (label, stage, member.output.clone());
             all.get(&at).copied()
         });
-        // A point that was included with keys of its own: all that the baseline's point says beside the value holds of it.
+        // A point that was included with keys of its own: all that the baseline's point says beside the value
+        // holds of it.
         let is_shared = |term: &(String, String)| term.0 == *key || member.label.contains(term);
         exact.or_else(|| {
             only(all.values().copied().filter(|other| {
@@ -119,7 +121,8 @@ pub(super) fn pairs(members: &[&Observation], baseline: &Baseline, all: &Index<'
     found.into_iter().filter_map(pair).collect()
 }
 
-/// The seed that tells samples apart: the pipeline's where it was swept, as all stages follow it, else those of stages.
+/// The seed that tells samples apart: the pipeline's where it was swept, as all stages follow it, else those
+/// of stages.
 fn replicate(label: &Label) -> Label {
     let seeds = label::seeds(label);
     let whole = seeds.iter().find(|(key, _)| key == "seed").cloned();

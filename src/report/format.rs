@@ -86,8 +86,8 @@ pub fn number(value: f64) -> String {
     format!("{value:.3e}")
 }
 
-/// A number with all digits that mean something: 0.1 + 0.2 is `0.3`, and not `0.30000000000000004`. Fifteen digits are what
-/// every decimal number keeps on its way through a double.
+/// A number with all digits that mean something: 0.1 + 0.2 is `0.3`, and not `0.30000000000000004`. Fifteen
+/// digits are what every decimal number keeps on its way through a double.
 pub fn plain(value: f64) -> String {
     if !value.is_finite() {
         return value.to_string();

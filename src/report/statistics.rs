@@ -1,14 +1,15 @@
 //! Means over networks, and differences with their uncertainty.
 //!
-//! Networks of one seed share their first weights, often whole stages: they are no independent samples. So a confidence
-//! interval counts seeds, not networks. Its standard error is the cluster-robust one of a mean (CR1), which for one network
-//! per seed is the ordinary `sd / sqrt(n)`:
+//! Networks of one seed share their first weights, often whole stages: they are no independent samples. So a
+//! confidence interval counts seeds, not networks. Its standard error is the cluster-robust one of a mean
+//! (CR1), which for one network per seed is the ordinary `sd / sqrt(n)`:
 //!
 //! ```text
 //! se^2 = G / (G - 1) * sum over seeds (sum over the seed's pairs (x - mean))^2 / N^2,    t with G - 1 degrees of freedom
 //! ```
 //!
-//! (Cameron and Miller, "A Practitioner's Guide to Cluster-Robust Inference", 2015, for a regression on a constant.)
+//! (Cameron and Miller, "A Practitioner's Guide to Cluster-Robust Inference", 2015, for a regression on a
+//! constant.)
 
 use std::collections::BTreeMap;
 
@@ -37,7 +38,8 @@ impl Mean {
     }
 }
 
-/// The mean, as a distance from the first value: equal values have themselves as the mean, to the last bit, and so no spread.
+/// The mean, as a distance from the first value: equal values have themselves as the mean, to the last bit,
+/// and so no spread.
 fn mean(values: impl ExactSizeIterator<Item = f64> + Clone) -> Option<f64> {
     let (n, first) = (values.len(), values.clone().next()?);
     Some(first + values.map(|value| value - first).sum::<f64>() / n as f64)
@@ -52,7 +54,8 @@ pub struct Difference {
     pub seeds: usize,
     /// The mean difference.
     pub mean: f64,
-    /// The two-sided 95% confidence interval of the mean, by Student's t over the seeds; `None` for a single seed.
+    /// The two-sided 95% confidence interval of the mean, by Student's t over the seeds; `None` for a single
+    /// seed.
     pub interval: Option<(f64, f64)>,
     /// The two-sided probability of a mean at least this far from zero, if the true mean were zero.
     pub p: Option<f64>,
@@ -181,8 +184,8 @@ mod tests {
         assert_eq!((found.n, found.seeds), (6, 3));
     }
 
-    /// What statsmodels 0.15.0 says of unequal clusters: `OLS(x, ones).fit(cov_type="cluster", cov_kwds={"groups": seeds},
-    /// use_t=True)`; and scipy 1.17.1 of one pair per seed: `ttest_1samp`.
+    /// What statsmodels 0.15.0 says of unequal clusters: `OLS(x, ones).fit(cov_type="cluster",
+    /// cov_kwds={"groups": seeds}, use_t=True)`; and scipy 1.17.1 of one pair per seed: `ttest_1samp`.
     #[test]
     fn intervals_and_probabilities_are_those_of_statsmodels_and_scipy() {
         let differences = [0.011, 0.034, -0.005, 0.021, 0.046, 0.013, 0.027, 0.002, 0.019];
@@ -203,7 +206,8 @@ mod tests {
     #[test]
     fn holm_s_correction_steps_down_and_never_falls() {
         let of = |p| Difference { n: 3, seeds: 3, mean: 1.0, interval: None, p: Some(p), p_holm: None };
-        // As `multipletests(p, method="holm")` of statsmodels has it, and by hand: 4 * 0.005, 3 * 0.01, 2 * 0.03, and 0.04, which may not fall below the one before it.
+        // As `multipletests(p, method="holm")` of statsmodels has it, and by hand: 4 * 0.005, 3 * 0.01, 2 *
+        // 0.03, and 0.04, which may not fall below the one before it.
         let mut all = [of(0.01), of(0.04), of(0.03), of(0.005)];
         correct(all.iter_mut());
         for (found, wanted) in all.iter().zip([0.03, 0.06, 0.06, 0.02]) {

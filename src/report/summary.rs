@@ -49,8 +49,8 @@ impl NetworkRow {
 }
 
 impl PointSummary {
-    /// What every network is called in a table: its name, but that those of which no channel was removed are called so as in
-    /// every table.
+    /// What every network is called in a table: its name, but that those of which no channel was removed are
+    /// called so as in every table.
     pub fn titles(&self) -> Vec<String> {
         let is_full = |row: &&NetworkRow| row.channels == self.channels_full;
         let mut stages: Vec<&str> =

@@ -103,8 +103,8 @@ pub struct Row {
     pub stage: String,
     /// Which of its networks.
     pub output: String,
-    /// What the networks are called in tables, figures and legends: the rule where rules were swept, else the stage;
-    /// [`UNPRUNED`] where nothing was removed.
+    /// What the networks are called in tables, figures and legends: the rule where rules were swept, else the
+    /// stage; [`UNPRUNED`] where nothing was removed.
     pub name: String,
     /// What of `label` the name does not say: where the networks stand on their curve.
     #[serde(skip)]
@@ -151,8 +151,8 @@ pub fn rows(observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
     finished(grouped(observations, grouping))
 }
 
-/// As [`rows`], with one row for networks that do not depend on a swept key, not one for each value; unless they are compared
-/// with others that do.
+/// As [`rows`], with one row for networks that do not depend on a swept key, not one for each value; unless
+/// they are compared with others that do.
 pub fn merged_rows(graph: &Graph, observations: &[Observation], grouping: &Grouping) -> Vec<Row> {
     finished(merged(graph, grouped(observations, grouping)))
 }
@@ -441,7 +441,8 @@ mod tests {
         let row = &rows(&all, &Grouping { over, outputs: vec![], baseline })[0];
         let difference = row.against_baseline.unwrap();
         assert_eq!((row.n, difference.n, difference.seeds), (6, 6, 3));
-        // Means of the seeds are 0.02, 0.035 and 0.005: mean 0.02, sd 0.015; t(0.975, 2) from any printed table.
+        // Means of the seeds are 0.02, 0.035 and 0.005: mean 0.02, sd 0.015; t(0.975, 2) from any printed
+        // table.
         let half = 4.302_652_73 * 0.015 / 3f64.sqrt();
         let (low, high) = difference.interval.unwrap();
         assert!((low - (0.02 - half)).abs() < 1e-9 && (high - (0.02 + half)).abs() < 1e-9, "{difference:?}");

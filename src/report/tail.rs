@@ -4,8 +4,8 @@ use crate::engine::Stamped;
 use crate::fingerprint::Fingerprint;
 use crate::store::{Store, StoreError};
 
-/// A log is read in pieces of this size, so that reading costs the same memory however long the log is. No event is longer:
-/// a line that is, is passed over.
+/// A log is read in pieces of this size, so that reading costs the same memory however long the log is. No
+/// event is longer: a line that is, is passed over.
 const PIECE: u64 = 4 << 20;
 
 /// How far a log was read.
@@ -26,8 +26,8 @@ pub struct Line {
 }
 
 impl Tail {
-    /// The next whole lines that are new since the last look, of a log that was made anew the first ones; `None` once there
-    /// are no more.
+    /// The next whole lines that are new since the last look, of a log that was made anew the first ones;
+    /// `None` once there are no more.
     ///
     /// # Errors
     /// It cannot be read.
@@ -54,8 +54,8 @@ impl Tail {
         Ok(Some(text.split('\n').skip(rest).map(|text| line(text.trim_end_matches('\r'))).collect()))
     }
 
-    /// The events of all new lines that can be understood, one after the other, so that nothing is kept but what `take`
-    /// keeps.
+    /// The events of all new lines that can be understood, one after the other, so that nothing is kept but
+    /// what `take` keeps.
     ///
     /// # Errors
     /// It cannot be read.

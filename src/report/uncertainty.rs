@@ -1,4 +1,5 @@
-//! What a table's numbers mean, in sentences for its foot: what is counted, what the intervals hold for, whose times they are.
+//! What a table's numbers mean, in sentences for its foot: what is counted, what the intervals hold for,
+//! whose times they are.
 
 use std::collections::BTreeSet;
 
@@ -43,8 +44,8 @@ pub fn uncertainty(rows: &[Row], baseline: Option<&Baseline>) -> Vec<String> {
     words
 }
 
-/// On which machines latency was measured, and what to keep in mind, a sentence each, without full stops. Empty where no
-/// shown metric is a latency.
+/// On which machines latency was measured, and what to keep in mind, a sentence each, without full stops.
+/// Empty where no shown metric is a latency.
 pub fn measured_on(rows: &[Row], metrics: &[Metric]) -> Vec<String> {
     if !metrics.iter().any(|metric| metric.is_latency()) {
         return Vec::new();

@@ -154,7 +154,8 @@ impl Stage for Retrain {
     }
 
     fn warnings(&self, outlook: &Outlook<'_>) -> Vec<Warning> {
-        // A pruned network may train for longer, and its structure is not known before it is there: `run` looks again.
+        // A pruned network may train for longer, and its structure is not known before it is there: `run`
+        // looks again.
         match (self.budget, (outlook.inputs)("network")) {
             (TrainingBudget::ScratchE, _) => schedule_warnings(&self.schedule, self.epochs as f64),
             (TrainingBudget::ScratchB, None) => Vec::new(),

@@ -1,5 +1,5 @@
-//! `shuffled`: the learned gates without their places: what is left if only the gates' distribution mattered. Every order
-//! of the channels is equally likely, equal gates included.
+//! `shuffled`: the learned gates without their places: what is left if only the gates' distribution mattered.
+//! Every order of the channels is equally likely, equal gates included.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

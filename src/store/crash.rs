@@ -101,7 +101,8 @@ fn check(root: &Path, done: Done, what: &str) {
         Partial::Absent => assert_ne!(done, Done::State, "{what}: the state is gone"),
         Partial::Damaged => panic!("{what}: half a state"),
     }
-    // What is damaged here would keep a collection from its work, and what is gone would let it take the result.
+    // What is damaged here would keep a collection from its work, and what is gone would let it take the
+    // result.
     let inventory = store.inventory().unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(inventory.unreadable, [], "{what}");
     if done == Done::Noted {

@@ -162,8 +162,8 @@ impl Disk {
         sync_folder(parent(from))
     }
 
-    /// Removes what writers that died have left in `tmp`, and says how many files that were: files with the names that
-    /// [`Self::draft`] gives, and no others. While any runner is writing, nothing is removed.
+    /// Removes what writers that died have left in `tmp`, and says how many files that were: files with the
+    /// names that [`Self::draft`] gives, and no others. While any runner is writing, nothing is removed.
     pub fn sweep(&self) -> io::Result<usize> {
         let tmp = self.root.join("tmp");
         if !tmp.is_dir() {
@@ -190,8 +190,8 @@ impl Disk {
     /// Held, shared with other writers, while a temporary file is in use: [`Self::sweep`] takes it alone, so it never
     /// sees the file of a living writer, and needs no clock to tell an old one. `None` where there are no locks.
     ///
-    /// A sweep holds it for a moment. Anyone who may read the cache can hold it for longer, so the wait is told and can be
-    /// ended: see [`Patience`].
+    /// A sweep holds it for a moment. Anyone who may read the cache can hold it for longer, so the wait is
+    /// told and can be ended: see [`Patience`].
     fn writing(&self) -> io::Result<Option<File>> {
         let lock = self.open_writing_lock()?;
         let since = Instant::now();
@@ -292,8 +292,8 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     read_up_to(path, JSON)
 }
 
-/// Reads a file of at most `limit` bytes; `None` if there is none. A read that fails is tried again, since many failures
-/// pass.
+/// Reads a file of at most `limit` bytes; `None` if there is none. A read that fails is tried again, since
+/// many failures pass.
 pub fn read_up_to(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let once = || {
         let file = open(path)?;
@@ -354,14 +354,15 @@ pub fn list(folder: &Path) -> io::Result<fs::ReadDir> {
     fs::read_dir(folder)
 }
 
-/// Whether what is there is certainly not what runner wrote: no file at all, or one larger than any. Only the store
-/// itself makes errors of this kind; the system's errors say that something could not be read, not that it is wrong.
+/// Whether what is there is certainly not what runner wrote: no file at all, or one larger than any. Only the
+/// store itself makes errors of this kind; the system's errors say that something could not be read, not that
+/// it is wrong.
 pub fn is_wrong(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData
 }
 
-/// Whether the disk says that it does not give the content of a file back. It may do so later (a network file system
-/// gives EIO while its server is away), so this is no reason to move or remove the file.
+/// Whether the disk says that it does not give the content of a file back. It may do so later (a network file
+/// system gives EIO while its server is away), so this is no reason to move or remove the file.
 pub fn is_lost(error: &io::Error) -> bool {
     /// EIO, which every Unix knows, and Linux's ENODATA (a broken sector), EBADMSG and EILSEQ (a wrong checksum) and EUCLEAN
     /// (a damaged file system).
@@ -404,13 +405,14 @@ fn forbid_writing(_file: &File) -> io::Result<()> {
 /// Set once a file system has said that it cannot flush folders.
 static UNFLUSHED: AtomicBool = AtomicBool::new(false);
 
-/// Whether a file system of this process cannot flush folders, so that a power cut may take what was reported.
+/// Whether a file system of this process cannot flush folders, so that a power cut may take what was
+/// reported.
 pub fn cannot_flush() -> bool {
     UNFLUSHED.load(Ordering::Relaxed)
 }
 
-/// Flushes a folder's entries to the disk. Some network and user-space file systems cannot, which is no failure: see
-/// [`cannot_flush`].
+/// Flushes a folder's entries to the disk. Some network and user-space file systems cannot, which is no
+/// failure: see [`cannot_flush`].
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     let flush = || {
         before(Operation::SyncFolder(folder))?;

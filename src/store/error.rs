@@ -192,7 +192,8 @@ fn help(error: &io::Error) -> &'static str {
     }
 }
 
-/// Whether an error tells of the moment and not of the file: too many open files, no memory, a server that is away.
+/// Whether an error tells of the moment and not of the file: too many open files, no memory, a server that is
+/// away.
 fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind::{
         Interrupted, NotConnected, OutOfMemory, StaleNetworkFileHandle, TimedOut, WouldBlock,

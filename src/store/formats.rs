@@ -66,8 +66,8 @@ pub struct Provenance {
     pub device: String,
     /// CPU threads.
     pub threads: usize,
-    /// The CPU's instruction set that was used: `avx512`, `avx2`, `neon`, `plain`. Results do not depend on it. None on a GPU and in
-    /// records from before it was kept.
+    /// The CPU's instruction set that was used: `avx512`, `avx2`, `neon`, `plain`. Results do not depend on
+    /// it. None on a GPU and in records from before it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instruction_set: Option<String>,
     /// The machine.

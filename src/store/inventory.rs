@@ -166,8 +166,8 @@ impl Store {
     }
 }
 
-/// What a file in quarantine said of what to keep. It lies there in a folder named after its own; older runners put all
-/// files side by side, where only a pin is so small and has the name of its work.
+/// What a file in quarantine said of what to keep. It lies there in a folder named after its own; older
+/// runners put all files side by side, where only a pin is so small and has the name of its work.
 fn told(found: &Found) -> Option<Told> {
     /// No record is so small, and no pin so large.
     const PIN: u64 = 400;

@@ -55,7 +55,8 @@ impl Store {
         Memo { store: self.clone(), name: "data-hashes" }
     }
 
-    /// Adds a line to the log of a piece of work. Where the last one was cut, by a full disk or a kill, it is ended first.
+    /// Adds a line to the log of a piece of work. Where the last one was cut, by a full disk or a kill, it is
+    /// ended first.
     ///
     /// # Errors
     /// It cannot be written.
@@ -91,8 +92,8 @@ impl Store {
         Ok(String::from_utf8_lossy(&content).into_owned())
     }
 
-    /// Up to `most` bytes of what a log has after its first `offset` bytes; `None` if it is shorter than that, because it was
-    /// made anew.
+    /// Up to `most` bytes of what a log has after its first `offset` bytes; `None` if it is shorter than
+    /// that, because it was made anew.
     ///
     /// # Errors
     /// It cannot be read.
@@ -179,7 +180,8 @@ impl Memo {
         let locks = disk.root().join("locks");
         disk.make_folder(&locks).map_err(StoreError::io("make the folder", &locks))?;
         let lock = open_lock(&locks.join(self.name)).map_err(StoreError::io("open the lock of", &path))?;
-        // Without locks an update may be lost, which costs time; so does one that waits for a process that hangs.
+        // Without locks an update may be lost, which costs time; so does one that waits for a process that
+        // hangs.
         let since = Instant::now();
         while before(Operation::Lock(&path)).is_ok()
             && matches!(lock.try_lock(), Err(TryLockError::WouldBlock))

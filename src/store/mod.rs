@@ -102,8 +102,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the cache in `root`. Where there is no folder or an empty one, the cache is empty; it is made when something
-    /// is written.
+    /// Opens the cache in `root`. Where there is no folder or an empty one, the cache is empty; it is made
+    /// when something is written.
     ///
     /// # Errors
     /// Something else is in its place: no folder, or one with files of somebody else.
@@ -117,8 +117,8 @@ impl Store {
         self.disk.root()
     }
 
-    /// Makes the folder ready to be written, and clears what runners that were killed have left half-written. Says whether
-    /// what is written outlives a power cut.
+    /// Makes the folder ready to be written, and clears what runners that were killed have left half-written.
+    /// Says whether what is written outlives a power cut.
     ///
     /// # Errors
     /// It cannot be written.
@@ -155,8 +155,8 @@ impl Store {
         Ok(())
     }
 
-    /// Moves something damaged into a folder of `quarantine/` that has the name of its own, and says where to. Nothing that
-    /// lies there is replaced.
+    /// Moves something damaged into a folder of `quarantine/` that has the name of its own, and says where
+    /// to. Nothing that lies there is replaced.
     fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
         let root = self.disk.root();
         let mut folder = root.join("quarantine");

@@ -90,7 +90,8 @@ impl Store {
         self.disk.draft().map_err(StoreError::io("write", path))
     }
 
-    /// Reads an object and checks it against its name. One that is damaged is moved aside. One that cannot be read stays.
+    /// Reads an object and checks it against its name. One that is damaged is moved aside. One that cannot be
+    /// read stays.
     ///
     /// # Errors
     /// It is missing, damaged or lost, or cannot be read.
@@ -140,7 +141,8 @@ impl Store {
     }
 }
 
-/// Objects from this size on are hashed before they are read into memory: a file with holes may claim any size.
+/// Objects from this size on are hashed before they are read into memory: a file with holes may claim any
+/// size.
 const LARGE: u64 = 64 << 20;
 
 enum Content {

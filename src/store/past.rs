@@ -1,5 +1,5 @@
-//! What earlier runs tell about later ones: how long work took, and which states were left behind. Only what explains or
-//! estimates is read here, so a file that cannot be read is skipped.
+//! What earlier runs tell about later ones: how long work took, and which states were left behind. Only what
+//! explains or estimates is read here, so a file that cannot be read is skipped.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,7 +25,8 @@ pub struct Experience {
     pub kind: String,
     /// Outputs by name.
     pub outputs: BTreeMap<String, OutputEntry>,
-    /// FLOPs of one image through the network that it gave, in multiply-accumulates, where its figures say so.
+    /// FLOPs of one image through the network that it gave, in multiply-accumulates, where its figures say
+    /// so.
     #[serde(rename = "metrics", deserialize_with = "macs")]
     pub macs: Option<u64>,
     /// Parameters, inputs, machine and time.
@@ -51,7 +52,8 @@ impl Store {
         self.newest("last").iter().filter_map(|path| read(path)).collect()
     }
 
-    /// The states that interrupted stages left, by the work that they belong to. Of each file only the head is read.
+    /// The states that interrupted stages left, by the work that they belong to. Of each file only the head
+    /// is read.
     pub fn saved_states(&self) -> Vec<(Fingerprint, History)> {
         let folder = self.disk.root().join("partial");
         let paths = list(&folder).into_iter().flatten().flatten().map(|entry| entry.path());

@@ -18,8 +18,8 @@ pub enum Lookup {
     Absent,
     /// A record that is not what was written, or that was written for other work. It is still in its place.
     Damaged,
-    /// A record that the disk does not give back. It may do so later; until then its work can be done again, and the new
-    /// record takes its place.
+    /// A record that the disk does not give back. It may do so later; until then its work can be done again,
+    /// and the new record takes its place.
     Unreadable,
     /// A record, but an object of it is gone.
     OutputMissing {

@@ -26,8 +26,8 @@ pub const MANIFEST: u32 = 2;
 /// What the names of runs' locks begin with.
 pub(super) const RUN_LOCK: &str = "run-";
 
-/// Whether a name is the id of a run: a day, a time, and letters and digits that no other run of that second has (older
-/// runners took the number of the process).
+/// Whether a name is the id of a run: a day, a time, and letters and digits that no other run of that second
+/// has (older runners took the number of the process).
 pub(super) fn is_run_id(name: &str) -> bool {
     let digits = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
     let parts: Vec<&str> = name.split('-').collect();
@@ -142,8 +142,8 @@ impl Store {
         self.write_sealed(&self.manifests().join(format!("{id}.json")), run, Care::Lasting)
     }
 
-    /// Keeps a run that begins, under an id that no other run has, and tells everybody that it goes on until the lock is
-    /// dropped. Where there are no locks, that cannot be told.
+    /// Keeps a run that begins, under an id that no other run has, and tells everybody that it goes on until
+    /// the lock is dropped. Where there are no locks, that cannot be told.
     ///
     /// # Errors
     /// It cannot be written.
@@ -246,8 +246,8 @@ impl Store {
     }
 }
 
-/// Eight letters and digits that differ between all runs of a second: also between machines and containers that have the
-/// same names and numbers of processes.
+/// Eight letters and digits that differ between all runs of a second: also between machines and containers
+/// that have the same names and numbers of processes.
 fn unique() -> String {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     // Its keys come from the system's source of random numbers.

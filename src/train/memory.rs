@@ -1,10 +1,11 @@
 //! How much memory a training or an evaluation takes at its peak: closed forms over the layers, for the CPU.
 //!
-//! A training has phases, each of which gives back what only it needed; the largest counts. Beside the network, the best so
-//! far and the optimizer's buffers, steps have gradients, the maps that the backward pass needs and weights in the form that products
-//! want; a validation has all layers' weights in that form; a saved state has its file; the end has the results and
-//! their files. Networks whose weights are frozen share them with their best. The data set and the program itself are not counted, as all
-//! stages of a run share them.
+//! A training has phases, each of which gives back what only it needed; the largest counts. Beside the
+//! network, the best so far and the optimizer's buffers, steps have gradients, the maps that the backward
+//! pass needs and weights in the form that products want; a validation has all layers' weights in that form;
+//! a saved state has its file; the end has the results and their files. Networks whose weights are frozen
+//! share them with their best. The data set and the program itself are not counted, as all stages of a run
+//! share them.
 
 use super::{OptimizerKind, OptimizerParams};
 use crate::network::{LayerShape, NetworkSpec, Trainable};

@@ -150,11 +150,12 @@ pub fn train(run: &Run<'_>, network: Checkpoint, host: &mut dyn Host) -> Result<
 /// A state that is saved as quickly as this is saved after every epoch.
 const CHEAP_SAVE: Duration = Duration::from_millis(100);
 
-/// Of another one, the time between two saves at ends of epochs, in times that a save took: saving takes a twentieth of the time.
+/// Of another one, the time between two saves at ends of epochs, in times that a save took: saving takes a
+/// twentieth of the time.
 const SAVE_SHARE: u32 = 20;
 
-/// The steps of an epoch over so many images: one for each batch. The last batch may be smaller, but not a single image,
-/// of which batch norm has no statistics: that one is left out of the epoch.
+/// The steps of an epoch over so many images: one for each batch. The last batch may be smaller, but not a
+/// single image, of which batch norm has no statistics: that one is left out of the epoch.
 pub fn steps_per_epoch(images: usize, batch_size: usize) -> u64 {
     let full = images.div_ceil(batch_size) as u64;
     if images % batch_size == 1 { (full - 1).max(1) } else { full.max(1) }
@@ -301,8 +302,8 @@ impl<'a> Loop<'a> {
         } else {
             let (half, size) = (Half::Train(run.validation.clone()), run.batch_size.max(64));
             let stop = || host.should_stop();
-            // Where weights are trained, a validation keeps all layers' kernels, which steps do not: neither needs what lies
-            // ready for the other.
+            // Where weights are trained, a validation keeps all layers' kernels, which steps do not: neither
+            // needs what lies ready for the other.
             let (model, changes) = (&self.trainee.model, run.objective.trainable() == Trainable::All);
             if changes {
                 model.release();
@@ -360,8 +361,8 @@ impl<'a> Loop<'a> {
         Ok(true)
     }
 
-    /// Whether the end of an epoch is saved: where epochs are short and states large, saving all of them would take a good
-    /// part of the time. No more than `save_every` is lost in any case.
+    /// Whether the end of an epoch is saved: where epochs are short and states large, saving all of them
+    /// would take a good part of the time. No more than `save_every` is lost in any case.
     fn is_worth_saving(&self) -> bool {
         self.save_took < CHEAP_SAVE || self.saved.elapsed() >= SAVE_SHARE * self.save_took
     }

@@ -1,7 +1,8 @@
 //! Completes a command line: `runner completions SHELL` prints a script, which calls `runner __complete` for
 //! the candidates.
 //!
-//! A completion reads the pipeline file and the names of a few files. It hashes nothing, and it never prints an error.
+//! A completion reads the pipeline file and the names of a few files. It hashes nothing, and it never prints
+//! an error.
 
 mod line;
 mod values;

@@ -1,9 +1,10 @@
 //! The two streams: results on standard output, progress and errors on standard error.
 //!
 //! Everything that is printed goes through here. A terminal gets no commands but the colours of
-//! [`paint`](super::style::paint): whatever else a name, a record or a server's answer holds of them is shown in words. A
-//! stream that is closed or full ends nothing: standard error is given up silently, and [`end`] says at the end of the
-//! program that results were lost. A command that works for long asks [`lost`] whether somebody still reads.
+//! [`paint`](super::style::paint): whatever else a name, a record or a server's answer holds of them is shown
+//! in words. A stream that is closed or full ends nothing: standard error is given up silently, and [`end`]
+//! says at the end of the program that results were lost. A command that works for long asks [`lost`] whether
+//! somebody still reads.
 
 mod errors;
 
@@ -120,8 +121,8 @@ pub fn agree_on_colours() {
     console::set_colors_enabled_stderr(choice != anstream::ColorChoice::Never);
 }
 
-/// The exit code of a command that would end with `code`: a reader that has gone has what it wanted, but results that a
-/// full disk did not take are missing.
+/// The exit code of a command that would end with `code`: a reader that has gone has what it wanted, but
+/// results that a full disk did not take are missing.
 pub fn end(code: ExitCode) -> ExitCode {
     match lost() {
         Some(Lost::Failed(why)) => {

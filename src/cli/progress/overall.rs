@@ -135,7 +135,8 @@ impl Overall {
         Duration::try_from_secs_f64((sum / self.jobs as f64).max(longest)).ok()
     }
 
-    /// The time of a stage that has not begun: as expected, corrected by how those of its name went in this run.
+    /// The time of a stage that has not begun: as expected, corrected by how those of its name went in this
+    /// run.
     fn whole(&self, stage: &str, expected: Option<f64>) -> Option<f64> {
         let seen = self.seen.get(stage).copied().unwrap_or_default();
         match expected {

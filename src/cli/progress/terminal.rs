@@ -79,7 +79,8 @@ impl Running {
 }
 
 impl Terminal {
-    /// With bars where standard error is a terminal that can move its cursor. `expected` are the stages to run.
+    /// With bars where standard error is a terminal that can move its cursor. `expected` are the stages to
+    /// run.
     pub fn on_stderr(expected: &[Expected]) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let bars = std::io::stderr().is_terminal() && !dumb;

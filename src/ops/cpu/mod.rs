@@ -7,7 +7,8 @@
 //!
 //! One implementation serves every instruction set: it is compiled for AVX-512, AVX2 and plain code (NEON on aarch64) and chosen when
 //! the program runs. A result depends neither on the number of threads nor on the instruction set:
-//! - work is cut into pieces that follow from shapes alone, and partial sums are added in the order of the images;
+//! - work is cut into pieces that follow from shapes alone, and partial sums are added in the order of the
+//!   images;
 //! - lanes are channels, so no sum runs across a vector, and no order of a sum follows its width;
 //! - `a b + c` goes through [`vectors::fused`], which rounds once, and maxima through [`vectors::larger`].
 //!

@@ -46,9 +46,11 @@ pub struct EpochMeans {
 }
 
 impl Curve {
-    /// The means of every epoch that a run has, in order. Of epochs with the same number in a run the last one counts.
+    /// The means of every epoch that a run has, in order. Of epochs with the same number in a run the last
+    /// one counts.
     pub fn means(&self) -> Vec<EpochMeans> {
-        // By the epochs that are there, not by all up to the last: what a record says of its epoch may be any number.
+        // By the epochs that are there, not by all up to the last: what a record says of its epoch may be any
+        // number.
         let mut epochs: BTreeMap<u64, Vec<&EpochRecord>> = BTreeMap::new();
         for (_, run) in &self.runs {
             let mut seen = BTreeSet::new();

@@ -278,8 +278,8 @@ impl<'a> Study<'a> {
     }
 }
 
-/// What the stage whose network an evaluation takes is called at the evaluation's first point. The same work may have
-/// another name at other points.
+/// What the stage whose network an evaluation takes is called at the evaluation's first point. The same work
+/// may have another name at other points.
 fn trainer(graph: &Graph, evaluation: NodeId, from: NodeId) -> &str {
     let usage = graph.node(evaluation).uses.first();
     let stages = usage.map_or(&[][..], |usage| &graph.points[usage.point].stages);

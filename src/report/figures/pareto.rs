@@ -37,7 +37,8 @@ pub struct ParetoPoint {
 }
 
 impl Pareto {
-    /// From the records of a study. The points are rows of the study's table: the same means over the same networks.
+    /// From the records of a study. The points are rows of the study's table: the same means over the same
+    /// networks.
     ///
     /// # Errors
     /// Nothing was evaluated yet.
@@ -139,8 +140,8 @@ fn with_front(mut points: Vec<ParetoPoint>) -> Vec<ParetoPoint> {
     points
 }
 
-/// Which points no other dominates. Cost is to be low, accuracy high; a point dominates another that is no better in
-/// either and worse in one.
+/// Which points no other dominates. Cost is to be low, accuracy high; a point dominates another that is no
+/// better in either and worse in one.
 fn front(points: &[(f64, f64)]) -> Vec<bool> {
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|a, b| points[*a].0.total_cmp(&points[*b].0).then(points[*b].1.total_cmp(&points[*a].1)));

@@ -149,8 +149,8 @@ pub fn folder(root: &Path, point: &str, stage: &str, fingerprint: &str) -> PathB
 /// The longest name of a folder, in bytes. File systems take 255, some with encryption 143.
 const LONGEST: usize = 120;
 
-/// A name as one component of a path. What a file system may read otherwise becomes a comma; a name that is too long keeps
-/// its beginning, and the hash of the whole tells it from others with the same beginning.
+/// A name as one component of a path. What a file system may read otherwise becomes a comma; a name that is
+/// too long keeps its beginning, and the hash of the whole tells it from others with the same beginning.
 fn component(name: &str) -> String {
     let plain = |c: char| if c.is_alphanumeric() || "-_.=+[]".contains(c) { c } else { ',' };
     let plain: String = name.chars().map(plain).collect();

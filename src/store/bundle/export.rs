@@ -37,8 +37,8 @@ pub struct Exported {
 }
 
 impl Store {
-    /// Writes the results of `work` to `to`: an archive if the name ends in `.tar`, a compressed one if it ends in `.tar.gz` or
-    /// `.tgz`, else a folder.
+    /// Writes the results of `work` to `to`: an archive if the name ends in `.tar`, a compressed one if it
+    /// ends in `.tar.gz` or `.tgz`, else a folder.
     ///
     /// # Errors
     /// A result is not in the cache or is damaged; there is something in the place; it cannot be written.
@@ -134,7 +134,8 @@ impl Packing {
     }
 }
 
-/// An archive on its way to its file. A compressed one holds no time and no name, so that the same results give the same bytes.
+/// An archive on its way to its file. A compressed one holds no time and no name, so that the same results
+/// give the same bytes.
 enum Stream {
     Plain(Draft),
     Gzip(GzEncoder<Draft>),

@@ -94,7 +94,8 @@ impl Folder {
                 Some(files) => {
                     exchange(new.path(), &to)?;
                     sync_folder(above(&to))?;
-                    // From here on it is the earlier one, of which nothing is removed but what an export wrote.
+                    // From here on it is the earlier one, of which nothing is removed but what an export
+                    // wrote.
                     remove(&new.keep(), files)?;
                 }
             }
@@ -177,8 +178,9 @@ fn place_new(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// Exchanges two folders in one step, where the system can. Elsewhere the earlier one is called `NAME.earlier` for a
-/// moment; if the program is killed in it, that folder is whole and is to be renamed by hand.
+/// Exchanges two folders in one step, where the system can. Elsewhere the earlier one is called
+/// `NAME.earlier` for a moment; if the program is killed in it, that folder is whole and is to be renamed by
+/// hand.
 fn exchange(new: &Path, earlier: &Path) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     {

@@ -62,7 +62,8 @@ impl Source {
     ) -> Result<(), BundleError> {
         let unreadable = |error: io::Error| self.refused(format!("it is no whole archive ({error})"));
         let mut archive = Archive::new(self.open()?);
-        // Raw: a name that does not fit into a header is none of a bundle, and would be read into memory whatever its size.
+        // Raw: a name that does not fit into a header is none of a bundle, and would be read into memory
+        // whatever its size.
         for entry in archive.entries().map_err(unreadable)?.raw(true) {
             let mut entry = entry.map_err(unreadable)?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();

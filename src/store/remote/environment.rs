@@ -1,8 +1,8 @@
 //! What the environment says of an object store, checked before the client sees it.
 //!
-//! The client takes any text for an address or a header and panics or hangs over some of them. So each variable is looked at
-//! first: an empty one counts as unset, and one that cannot be what its name says is named, without its value, which
-//! may be a secret.
+//! The client takes any text for an address or a header and panics or hangs over some of them. So each
+//! variable is looked at first: an empty one counts as unset, and one that cannot be what its name says is
+//! named, without its value, which may be a secret.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -14,7 +14,8 @@ const LONGEST: usize = 64 << 10;
 /// The largest file with credentials.
 const FILE: u64 = 1 << 20;
 
-/// The variables that begin with `prefix` and are known to `is_known`, in small letters, without blanks at their ends.
+/// The variables that begin with `prefix` and are known to `is_known`, in small letters, without blanks at
+/// their ends.
 ///
 /// # Errors
 /// A value that cannot be meant, in words.

@@ -28,7 +28,8 @@ pub enum Pulled {
     Underway,
 }
 
-/// Who says whether a result can be what it claims to be. The cache knows bytes and hashes; what a stage gives, others know.
+/// Who says whether a result can be what it claims to be. The cache knows bytes and hashes; what a stage
+/// gives, others know.
 #[derive(Clone, Copy)]
 pub struct Acceptance<'a> {
     /// Looks at a record before anything of it comes; what is wrong with it, in words.

@@ -15,8 +15,8 @@ use crate::store::sealed::{self, Flaw};
 /// How much is read at once: enough to keep all threads busy, little enough to stay in the processor's cache.
 const CHUNK: usize = 2 << 20;
 
-/// Looks at one file. Only what was read as a whole and is wrong is damaged; what cannot be read is asked for again, and
-/// is then a finding of its own.
+/// Looks at one file. Only what was read as a whole and is wrong is damaged; what cannot be read is asked for
+/// again, and is then a finding of its own.
 pub fn look(found: &Found) -> Look {
     patiently(|| once(found)).unwrap_or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => Look::Gone,
@@ -95,8 +95,8 @@ fn whole(path: &Path) -> io::Result<Vec<u8>> {
 /// The longest line of a log that is looked at.
 const LINE: u64 = 16 << 20;
 
-/// Looks through a log line by line. A line that was cut (by a full disk, by a kill) is told apart from one that was
-/// changed; the last line may be one that is being written.
+/// Looks through a log line by line. A line that was cut (by a full disk, by a kill) is told apart from one
+/// that was changed; the last line may be one that is being written.
 fn log(path: &Path) -> io::Result<Look> {
     let mut content = BufReader::new(open(path)?);
     let (mut line, mut number, mut torn) = (Vec::new(), 0, None);

@@ -99,7 +99,8 @@ pub enum Broken {
 }
 
 impl Damage {
-    /// Whether nothing that was written is missing for it: it is told, and no reason to call the cache damaged.
+    /// Whether nothing that was written is missing for it: it is told, and no reason to call the cache
+    /// damaged.
     pub fn is_harmless(&self) -> bool {
         matches!(self, Self::Torn { .. } | Self::Foreign)
     }

@@ -114,7 +114,8 @@ impl Store {
         })
     }
 
-    /// What is told of a file, after it was repaired where that was asked for; `None` if a runner has seen to it meanwhile.
+    /// What is told of a file, after it was repaired where that was asked for; `None` if a runner has seen to
+    /// it meanwhile.
     fn finding(&self, found: &Found, damage: Damage, repair: Repair) -> Result<Option<Finding>, StoreError> {
         let root = self.disk.root();
         let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_owned();
