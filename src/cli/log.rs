@@ -36,7 +36,7 @@ yet, the log of its last run, and the first line says so.")]
 pub struct LogArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,
-    /// The stage; of a sweep `STAGE@KEY=VALUE,...` is the stage at this point
+    /// The stage; `STAGE@KEY=VALUE,...` is the stage at a point of a sweep
     #[arg(value_name = "STAGE", required_unless_present = "tensorboard")]
     stage: Option<String>,
     #[command(flatten)]

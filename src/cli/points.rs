@@ -58,7 +58,7 @@ pub fn nodes(graph: &Graph, text: &str) -> Result<BTreeSet<NodeId>> {
 pub fn at_point(graph: &Graph, text: &str) -> Result<BTreeSet<usize>> {
     let terms: Vec<(&str, &str)> = terms(text)
         .into_iter()
-        .map(|term| term.split_once('=').ok_or_else(|| miette!("`{term}` is no KEY=VALUE of a point")))
+        .map(|term| term.split_once('=').ok_or_else(|| miette!("`{term}` is not of the form KEY=VALUE")))
         .collect::<Result<_>>()?;
     let has = |label: &[(String, String)], (key, value): &(&str, &str)| {
         label.iter().any(|(own, at)| is_key(own, key) && same_value(at, value))

@@ -90,7 +90,7 @@ impl SharingArgs {
                 Some(word) => Mode::from_str(&word.to_string_lossy(), false).map_err(|_| {
                     miette!(
                         help = "it is off, read or read-write",
-                        "{MODE} is `{}`, which is no way to share",
+                        "{MODE} is `{}`, which is none of its values",
                         word.display()
                     )
                 })?,

@@ -46,7 +46,7 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A file that is not what it should be.
-    #[error("{} is no proper file of {}: {reason}", path.display(), data.set.name())]
+    #[error("{} is not a valid file of {}: {reason}", path.display(), data.set.name())]
     #[diagnostic(help("{}", misplaced::mend(data, path)))]
     Damaged {
         /// What was to be read.

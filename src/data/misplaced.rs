@@ -39,7 +39,9 @@ pub(super) fn mend(params: &DataParams, path: &Path) -> String {
     if looks_published(params, Some(path)) {
         format!("`{}` puts it aside and downloads a whole copy; {format}", params.fetch_command())
     } else {
-        format!("the files beside it are not the published ones, so it is yours to mend; {format}")
+        format!(
+            "the files beside it are not the published ones, so runner does not replace it: correct the file; {format}"
+        )
     }
 }
 

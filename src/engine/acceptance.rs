@@ -17,7 +17,7 @@ pub const PLAUSIBLE: Acceptance<'static> = Acceptance { record: &record, output:
 pub(super) fn record(record: &Record) -> Result<(), String> {
     let name = &record.kind;
     let kind = stages::kind(name)
-        .ok_or_else(|| format!("it is of the kind `{name}`, which this runner does not know"))?;
+        .ok_or_else(|| format!("it is of the kind `{name}`, which this version does not support"))?;
     if record.version > kind.version {
         let (found, known) = (record.version, kind.version);
         return Err(format!("it is of {name} in version {found}, and this runner knows version {known}"));
@@ -41,7 +41,7 @@ fn outputs(record: &Record, kind: &Kind) -> Result<(), String> {
         match record.outputs.get(role.name) {
             None => return Err(format!("it lacks the output `{}`", role.name)),
             Some(entry) if entry.artifact != role.artifact => {
-                return Err(format!("its output `{}` is said to be `{}`", role.name, entry.artifact));
+                return Err(format!("its output `{}` has the type `{}`", role.name, entry.artifact));
             }
             Some(_) => {}
         }

@@ -47,7 +47,7 @@ pub enum PruneError {
         found: usize,
     },
     /// A score that is no number.
-    #[error("channel {channel} of convolution {layer} has the score {value}, which is no finite number")]
+    #[error("channel {channel} of convolution {layer} has the score {value}, which is not a finite number")]
     NotFinite {
         /// Which convolution, from 0.
         layer: usize,

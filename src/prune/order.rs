@@ -13,7 +13,7 @@ use crate::content_hash;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ties {
-    /// Every layer in proportion to its channels of that score, at every point of the way; within a layer the lower
+    /// Every layer in proportion to its channels of that score, after any number of removals; within a layer the lower
     /// channel number first.
     Spread,
     /// The lower layer number first, then the lower channel number. The first layers lose their channels first.

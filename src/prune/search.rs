@@ -83,7 +83,7 @@ pub enum SearchError {
     },
     /// The nearest network is further away than the tolerance.
     #[error(
-        "the network that was found keeps {achieved:.4} of the FLOPs, further below {wanted:.4} than the tolerance {tolerance}, and no channel can be added to it"
+        "the largest network that was found keeps {achieved:.4} of the FLOPs; expected {wanted:.4} less a tolerance of {tolerance} at least, and no channel can be added"
     )]
     #[diagnostic(help("raise `tolerance`, leave it out to take any network that fits, or lower `round_to`"))]
     Tolerance {
@@ -95,7 +95,7 @@ pub enum SearchError {
         tolerance: f64,
     },
     /// A gate is not a finite number.
-    #[error("channel {channel} of convolution {layer} has the gate {value}, which is no finite number")]
+    #[error("channel {channel} of convolution {layer} has the gate {value}, which is not a finite number")]
     NotFinite {
         /// Which convolution, from 0.
         layer: usize,

@@ -53,7 +53,7 @@ pub struct ThresholdSearch {
     /// network may have: the share that is kept.
     #[schemars(range(min = 0.0001, max = 1.0))]
     pub flops_ratio: f64,
-    /// How far below `flops_ratio` the achieved ratio may lie; more is an error. By default no distance is.
+    /// How far below `flops_ratio` the achieved ratio may lie; more is an error. By default any distance is allowed.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub tolerance: Option<f64>,
     /// Channels that survive in every layer, however small their gates.

@@ -115,14 +115,14 @@ impl fmt::Display for Warning {
             ),
             Self::Ties { decided, kept, tied, channels, ties } => {
                 let rule = match ties {
-                    Ties::Spread => "which gives every layer its share",
-                    Ties::Order => "by which the first layers lose theirs first",
+                    Ties::Spread => "takes them from all layers in proportion",
+                    Ties::Order => "takes those of the first layers first",
                 };
                 let name = ties.name();
                 write!(
                     f,
                     "{decided} of the {kept} kept channels have the same score as a removed one ({tied} of all {channels} \
-                     channels are tied): not their scores chose them but `ties = \"{name}\"`, {rule}"
+                     channels are tied): `ties = \"{name}\"` chose them, not their scores; it {rule}"
                 )
             }
             Self::EqualScores { channels, score } => write!(

@@ -40,8 +40,8 @@ pub enum StoreError {
     /// A folder with files of somebody else where the cache should be.
     #[error("{path} is not a cache of runner: {why}")]
     #[diagnostic(help(
-        "nothing was changed there; name a new or empty folder with `--cache DIR`. If an older runner made this one, move what \
-         is not its own elsewhere first"
+        "nothing was changed there; name a new or empty folder with `--cache DIR`. If it is the cache of an older runner, \
+         move the other files out of it first"
     ))]
     NotACache {
         /// Where it is.
@@ -94,7 +94,7 @@ pub enum StoreError {
     /// An object that the disk does not give back.
     #[error("object {hash} cannot be read back from the disk")]
     #[diagnostic(help(
-        "{path} stays as it is; a run makes it again, and the new file takes its place; look after the disk"
+        "{path} was not changed. The next run computes it again and replaces the file; check the disk"
     ))]
     Lost {
         /// Its name.
@@ -121,14 +121,14 @@ pub enum StoreError {
     /// A file that says what to keep and is not what was written.
     #[error("cannot tell what to keep: {path} is damaged")]
     #[diagnostic(help(
-        "nothing was removed; `runner cache verify --repair` writes a pin anew, and moves aside what says less"
+        "nothing was removed; `runner cache verify --repair` rewrites damaged pins and moves other damaged files to quarantine/"
     ))]
     Unsure {
         /// Where it is.
         path: String,
     },
     /// A file that said what to keep, and lies in quarantine.
-    #[error("cannot tell what to keep: {path} said so, and was moved aside as damaged")]
+    #[error("cannot tell what to keep: {path} is in quarantine, as it was damaged")]
     #[diagnostic(help(
         "nothing was removed; run its pipeline again (or pin its result again), then remove that file"
     ))]
@@ -183,8 +183,8 @@ fn help(error: &io::Error) -> &'static str {
     if is_wrong(error) {
         "it is not what runner wrote: `runner cache verify --repair` moves it aside"
     } else if is_lost(error) {
-        "the disk does not give it back. It stays as it is: look after the disk, or the server of the file system. A file that is \
-         gone for good can be removed by hand, and is made again"
+        "the disk cannot read it, and the file was not changed. Check the disk, or the server of the file system. If the file is \
+         lost, remove it by hand: a run makes it again"
     } else if is_passing(error) {
         "that may pass: try again; nothing was changed"
     } else {

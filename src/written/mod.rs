@@ -45,7 +45,7 @@ impl Replace {
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum WriteError {
     /// Another file is at the path.
-    #[error("{path} exists, and is not an output of runner as runner wrote it")]
+    #[error("{path} exists, and is not an unchanged output of runner")]
     #[diagnostic(help("choose another name, or replace it with `--force`"))]
     NotOurs {
         /// Where it is.

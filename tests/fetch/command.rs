@@ -236,11 +236,13 @@ fn a_pipeline_runs_on_files_of_cifar10() {
     assert_eq!(code, Some(1), "{words}");
     let words = flat(&words);
     assert!(
-        words.contains("data_batch_3.bin is no proper file of cifar10: its labels go up to 10"),
+        words.contains("data_batch_3.bin is not a valid file of cifar10: its labels go up to 10"),
         "{words}"
     );
     assert!(
-        words.contains("the files beside it are not the published ones, so it is yours to mend"),
+        words.contains(
+            "the files beside it are not the published ones, so runner does not replace it: correct the file"
+        ),
         "{words}"
     );
 }

@@ -151,7 +151,7 @@ const LIES: [Lie; 6] = [
     (
         "another kind of output",
         |record| record["outputs"]["network"]["artifact"] = "channels".into(),
-        "its output `network` is said to be `channels`",
+        "its output `network` has the type `channels`",
     ),
     ("another kind", |record| record["kind"] = "eval".into(), "it says that it is of eval"),
     ("another version", |record| record["version"] = 77.into(), "in version 77"),

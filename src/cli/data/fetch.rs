@@ -29,7 +29,7 @@ A download that breaks off, or is stopped with Ctrl-C, goes on where it was when
 The variable RUNNER_MIRROR names a mirror that is asked first; it has a folder for each set ($RUNNER_MIRROR/mnist, ...).
 HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are respected.
 
-Exit codes: 0 all there and whole, 1 an error, 129 the terminal was closed, 130 interrupted
+Exit codes: 0 all there and whole, 1 an error, 129 the terminal was closed (Linux), 130 interrupted
 (Ctrl-C), 143 terminated.")]
 pub struct FetchArgs {
     /// The data set
@@ -87,7 +87,7 @@ fn mirror() -> Result<Option<String>> {
     let text = mirror.into_string().map_err(|mirror| {
         miette!(
             help = "give the address of a folder, such as https://mirror.example.org",
-            "RUNNER_MIRROR is no text: {}",
+            "RUNNER_MIRROR is not valid UTF-8: {}",
             mirror.display()
         )
     })?;

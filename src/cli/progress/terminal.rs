@@ -367,7 +367,7 @@ impl Reporter for Terminal {
                 self.line(&format!("  {told} {}{why}", paint(BAD, "failed")));
             }
             Event::StageRetried { left, pause, .. } => {
-                let words = format!("tries again in {} ({} after that)", seconds(*pause), tries(*left));
+                let words = format!("tries again in {} ({} left after that)", seconds(*pause), tries(*left));
                 self.line(&format!("  {told} {}", paint(STALE, words)));
             }
             Event::StageSkipped { reason, .. } => {

@@ -123,7 +123,7 @@ impl Target {
                     fingerprint.short()
                 )),
                 Lookup::Unreadable => Err(miette!(
-                    help = "try again; look after the disk, or the server of the file system",
+                    help = "try again; check the disk, or the server of the file system",
                     "the record of {} cannot be read back from the disk",
                     fingerprint.short()
                 )),
@@ -212,7 +212,7 @@ impl Target {
 
 /// An ordinary file and its length: others may have no end, or no beginning.
 fn opened(path: &Path, name: &str) -> Result<(fs::File, u64)> {
-    let unread = || format!("`{name}` is no hash, and no file that can be read");
+    let unread = || format!("`{name}` is neither a hash nor a file that can be read");
     let found = path.metadata().into_diagnostic().wrap_err_with(unread)?;
     if !found.is_file() {
         let what = if found.is_dir() { "a folder" } else { "a pipe or a device" };

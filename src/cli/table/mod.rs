@@ -30,7 +30,7 @@ pub use formats::escaped;
   runner table study.toml --group-by flops_ratio --baseline prune.weights=fresh
   runner table study.toml --metric accuracy --metric flops_ratio --format latex
   runner table study.toml --sort accuracy          the best rows first
-  runner table study.toml --metric latency_1_ms    times, and whose they are
+  runner table study.toml --metric latency_1_ms    times, and their machine
 
 Only what is in the cache is shown; `runner run` with the same --over computes
 the rest. `n` counts different networks, means come with their sample standard

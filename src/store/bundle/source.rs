@@ -98,7 +98,7 @@ impl Source {
         let begun = file.by_ref().take(FIRST).read_to_end(&mut first).and_then(|_| file.rewind());
         begun.map_err(BundleError::io("read", &self.path))?;
         if let Some((_, what)) = OTHERS.iter().find(|(magic, _)| first.starts_with(magic)) {
-            return Err(self.refused(format!("it is packed by {what}: unpack it, and import what comes out")));
+            return Err(self.refused(format!("it is packed by {what}: unpack it, and import the folder")));
         }
         let file = BufReader::new(file);
         Ok(if first.starts_with(GZIP) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })

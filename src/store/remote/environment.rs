@@ -63,7 +63,7 @@ fn check(name: &str, value: &str) -> Result<(), String> {
             return Err(format!("{name} does not name a file with credentials"));
         }
     } else if !is_key && !value.is_ascii() {
-        return Err(format!("{name} holds letters that no key, token, region or name has"));
+        return Err(format!("{name} contains characters that are not ASCII"));
     }
     Ok(())
 }

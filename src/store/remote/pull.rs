@@ -88,7 +88,7 @@ impl Store {
         let mut wanted: BTreeMap<ObjectHash, u64> = BTreeMap::new();
         for entry in record.outputs.values() {
             if *wanted.entry(entry.object).or_insert(entry.bytes) != entry.bytes {
-                return Err(lies("it gives one object two sizes".to_owned()));
+                return Err(lies("it lists two sizes for one object".to_owned()));
             }
         }
         let (mut objects, mut bytes) = (0, 0);

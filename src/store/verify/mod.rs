@@ -166,7 +166,7 @@ impl Store {
                 })?;
                 match lock {
                     Some(_lock) => self.move_aside(found, damage),
-                    None => Ok(Mended::Left(format!("{} is at it", holder.unwrap_or_default()))),
+                    None => Ok(Mended::Left(format!("{} is using it", holder.unwrap_or_default()))),
                 }
             }
             _ => self.move_aside(found, damage),
