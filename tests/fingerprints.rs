@@ -239,7 +239,6 @@ fn names_comments_order_paths_and_written_defaults_change_no_fingerprint() {
         pipeline
             .replace("kind = \"init\"", "name = \"start\"\nkind = \"init\"")
             .replace("= \"init\"\nepochs", "= \"start\"\nepochs"),
-        pipeline.replace("limit_train", "dir = \"elsewhere\"\nlimit_train"),
         format!("{head}{backwards}"),
     ];
     // Every default of every kind, one at a time.

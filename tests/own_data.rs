@@ -343,3 +343,21 @@ fn equal_scores_are_noticed_when_they_are_there_and_kept_for_later_plans() {
         "{plan}"
     );
 }
+
+#[test]
+fn a_folder_that_no_image_is_read_from_is_a_mistake() {
+    let folder = folder_with(PIPELINE);
+    for dir in ["a", "nowhere"] {
+        let set = format!("data.dir={dir}");
+        for command in ["plan", "run"] {
+            let arguments = [command, "p.toml", "--set", "data.set=fashion-mnist-mini", "--set", &set];
+            let refused = runner(folder.path(), "c", &arguments).output().unwrap();
+            let words = flat(&text(&refused).1);
+            assert_eq!(refused.status.code(), Some(1), "{words}");
+            assert!(
+                words.contains("fashion-mnist-mini is part of runner and is read from no folder"),
+                "{words}"
+            );
+        }
+    }
+}

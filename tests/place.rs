@@ -203,6 +203,15 @@ fn where_there_is_no_cache_every_command_says_so_and_makes_none() {
             );
         }
     }
+    for command in [
+        &["import", "no bundle.tar"][..],
+        &["import", "p.toml"],
+        &["cache", "pull"],
+        &["cache", "pull", "--remote-url", "s3://"],
+    ] {
+        let (success, words) = said(&mut runner(here, "none", command));
+        assert!(!success, "{command:?}: {words}");
+    }
     assert!(!here.join("none").exists());
     assert_eq!(fs::read_dir(here.join("empty")).unwrap().count(), 0);
     std::os::unix::fs::symlink("nowhere", here.join("dangling")).unwrap();

@@ -56,12 +56,14 @@ fn however_many_mistakes_there_are_the_words_and_the_memory_are_few() {
     assert!(said.contains("these are the first 20; mend them to see the other 9980"), "{said}");
     assert_eq!(said.matches("unknown key").count(), 20);
 
-    let stages: String = (0..2_000)
+    let stages: String = (0..10_000)
         .map(|at| format!("[[stage]]\nkind = \"eval\"\nname = \"e{at}\"\ninputs.network = \"none{at}\"\n"))
         .collect();
     fs::write(folder.path().join("p.toml"), SMALL.to_owned() + &stages).unwrap();
     let said = error(folder.path(), &["plan", "p.toml"], 120 * MIB);
-    assert!(said.contains("has 2000 mistakes"), "{said}");
+    assert!(said.contains("has 10000 mistakes"), "{said}");
+    assert_eq!(said.matches("no stage is called").count(), 20);
+    assert!(said.contains("allowed are: e0, e1,"), "{said}");
 }
 
 #[test]

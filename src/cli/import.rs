@@ -10,7 +10,7 @@ use super::cache::{visit, warn_of};
 use super::style::{GOOD, STALE, paint};
 use crate::fingerprint::Fingerprint;
 use crate::report::format::{bytes, plural};
-use crate::store::{Durability, Store};
+use crate::store::{Durability, Store, check_bundle};
 
 /// Take the results of a bundle into the cache
 #[derive(Debug, Args)]
@@ -34,7 +34,12 @@ pub struct ImportArgs {
 
 /// Imports.
 pub fn run(args: &ImportArgs) -> Result<()> {
-    let (store, _visit) = visit(Store::open(&args.cache.here())?)?;
+    let store = Store::open(&args.cache.here())?;
+    if !store.exists()? {
+        // A bundle that is refused leaves no new cache.
+        check_bundle(&args.from)?;
+    }
+    let (store, _visit) = visit(store)?;
     let done = store.import(&args.from)?;
     if done.is_unflushed {
         warn_of(Durability::Unflushed);

@@ -127,7 +127,7 @@ pub fn run(args: &PlotArgs) -> Result<()> {
     }
     // All places are looked at before the first file is written.
     let (replace, inputs) = (Replace::by(args.force), opened.inputs());
-    let place = |file: File| Ok((Place::of(&file.path, file.format, &file.bytes, replace, &inputs)?, file));
+    let place = |file: File| Ok((Place::of(&file.path, file.format, replace, &inputs)?, file));
     let places: Vec<(Place, File)> = files.into_iter().map(place).collect::<Result<_>>()?;
     for (place, file) in places {
         let is_stream = place.is_stream();

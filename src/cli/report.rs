@@ -71,7 +71,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     let path = args.to.clone().unwrap_or_else(|| PathBuf::from(format!("{}.html", file_name(&opened.name))));
     let page = report.html();
     let replace = Replace::by(args.force);
-    let place = Place::of(&path, Format::Html, page.as_bytes(), replace, &opened.inputs())?;
+    let place = Place::of(&path, Format::Html, replace, &opened.inputs())?;
     let is_stream = place.is_stream();
     place.write(Format::Html, page.as_bytes())?;
     // The stream may be standard output itself.

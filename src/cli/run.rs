@@ -37,10 +37,10 @@ A file with a [sweep] runs at all its points. A stage that fails ends the run of
 of a sweep it stops what depends on it, and the other points go on. The end lists what failed, why,
 and how to see its log.
 
-Exit codes: 0 all done, 1 an error or a failed stage; 129 the terminal was closed (Linux), 130 interrupted
-(Ctrl-C), 141 the reader of --json has gone, 143 terminated. In these cases running stages save
-their states, and the same command goes on from there. The last lines of a run name the command
-that goes on, and of a sweep the one that shows the results.")]
+Exit codes: 0 all done, 1 an error or a failed stage; 129 the terminal was closed (Linux),
+130 interrupted (Ctrl-C), 141 the reader of --json has gone, 143 terminated. In these cases running
+stages save their states, and the same command goes on from there. The last lines of a run name the
+command that goes on, and of a sweep the one that shows the results.")]
 pub struct RunArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,

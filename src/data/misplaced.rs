@@ -359,7 +359,7 @@ mod tests {
             let files = [(IDX[0], &broken[..]), (IDX[1], &labels), (IDX[2], &images), (IDX[3], &labels)];
             let (_, words, help) = told(DataSetName::Mnist, &files);
             assert!(words.contains(reason), "{words}");
-            assert!(!help.contains("fetch") && help.contains("yours to mend"), "{help}");
+            assert!(!help.contains("fetch") && help.contains("runner does not replace it"), "{help}");
         }
         let mut many = idx(&[2], 2);
         *many.last_mut().unwrap() = 46;

@@ -150,6 +150,18 @@ impl DataParams {
         let wrong = |key: &str, message: String, help: &str| {
             Err(ImproperData { key: key.to_owned(), message, help: help.to_owned() })
         };
+        if let (DataSetName::FashionMnistMini, Some(dir)) = (self.set, &self.dir) {
+            let message = format!(
+                "`dir` is {}, but {} is part of runner and is read from no folder",
+                dir.display(),
+                self.set.name()
+            );
+            return wrong(
+                "dir",
+                message,
+                "name the data set of your files with `data.set`, or leave `dir` out",
+            );
+        }
         let native = self.native();
         for (key, values) in [("mean", &self.mean), ("std", &self.std)] {
             if let Some(values) = values {
@@ -158,8 +170,9 @@ impl DataParams {
                     return wrong(
                         key,
                         format!(
-                            "`{key}` must have {} values, standard deviations above zero",
-                            native.channels
+                            "`{key}` must have a finite number for each of {} channels{}",
+                            native.channels,
+                            if key == "std" { ", above zero" } else { "" }
                         ),
                         "give one value for each channel",
                     );

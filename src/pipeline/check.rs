@@ -34,6 +34,12 @@ impl Checker {
         Place { source: self.source.clone(), span }
     }
 
+    /// Whether so many mistakes were found that a further one is only counted, and needs no help. Mistakes are shown in
+    /// the order of the file, which is not that in which they are found, hence the reserve.
+    pub fn is_full(&self) -> bool {
+        self.mistakes.len() > 3 * super::error::SHOWN
+    }
+
     /// Notes a mistake.
     pub fn mistake(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
         self.mistakes.push(Mistake::new(&self.place(span), message, help));

@@ -145,7 +145,7 @@ pub enum PipelineError {
 }
 
 /// As many mistakes are shown; nobody mends more at once.
-const SHOWN: usize = 20;
+pub(super) const SHOWN: usize = 20;
 
 impl PipelineError {
     /// Mistakes in the text called `place`, in the order in which they are shown.

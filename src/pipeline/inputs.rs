@@ -31,6 +31,9 @@ pub trait Givers {
     /// All names.
     fn names(&self) -> Vec<&str>;
 
+    /// The names of the stages of a kind.
+    fn names_of(&self, kind: &str) -> Vec<String>;
+
     /// Whether the stage of this name has mistakes of its own.
     fn is_broken(&self, name: &str) -> bool;
 }
@@ -132,9 +135,12 @@ fn one(
     let (target, output) = text.split_once('.').map_or((text.as_ref(), None), |(s, o)| (s, Some(o)));
     let Some(giver) = givers.kind(target) else {
         if !givers.is_broken(target) {
+            if checker.is_full() {
+                checker.mistake(value.span(), format!("no stage is called `{target}`"), "");
+                return None;
+            }
             let names = givers.names();
-            let is_kind = |name: &&&str| givers.kind(name).is_some_and(|kind| kind.name == target);
-            let of_kind: Vec<String> = names.iter().filter(is_kind).map(|name| (*name).to_owned()).collect();
+            let of_kind = givers.names_of(target);
             let near = if of_kind.is_empty() { nearest(target, names) } else { meant(of_kind) };
             checker.mistake(value.span(), format!("no stage is called `{target}`"), near);
         }

@@ -69,6 +69,10 @@ impl Givers for Heads<'_> {
         self.heads.iter().map(|head| head.name.as_str()).collect()
     }
 
+    fn names_of(&self, kind: &str) -> Vec<String> {
+        self.heads.iter().filter(|head| head.kind.name == kind).map(|head| head.name.clone()).collect()
+    }
+
     fn is_broken(&self, name: &str) -> bool {
         self.broken.contains(name)
     }
@@ -92,6 +96,10 @@ impl Givers for Known<'_> {
 
     fn names(&self) -> Vec<&str> {
         self.stages.iter().map(|stage| stage.name.as_str()).collect()
+    }
+
+    fn names_of(&self, kind: &str) -> Vec<String> {
+        self.stages.iter().filter(|stage| stage.kind == kind).map(|stage| stage.name.clone()).collect()
     }
 
     fn is_broken(&self, name: &str) -> bool {

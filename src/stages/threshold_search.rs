@@ -131,6 +131,7 @@ impl Stage for ThresholdSearch {
             ties: self.ties,
         })?;
         let kept: Vec<usize> = found.kept.iter().map(Vec::len).collect();
+        let kept_in_all: usize = kept.iter().sum();
         let metrics = json!({
             "threshold": found.threshold,
             "wanted_ratio": self.flops_ratio,
@@ -149,8 +150,11 @@ impl Stage for ThresholdSearch {
             "channels_tied": found.tied,
             "channels_tied_kept": found.tied_kept,
         });
-        let warning = equal_scores(scores.values())
-            .or_else(|| tied(&found, scores.spec().channels.iter().sum(), self.ties));
+        let all: usize = scores.spec().channels.iter().sum();
+        // Where nothing is removed, no score decides.
+        let warning = (kept_in_all < all)
+            .then(|| equal_scores(scores.values()).or_else(|| tied(&found, all, self.ties)))
+            .flatten();
         let channels = Channels::new(scores.spec().clone(), found.kept)?;
         let output = Output::new("channels", channels.to_safetensors()?, metrics);
         Ok(Outcome::Done(output.warned(warning.into_iter().collect())))

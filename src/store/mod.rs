@@ -48,7 +48,7 @@ mod site;
 mod verify;
 mod visit;
 
-pub use bundle::{BundleError, Exported, Imported, Replace};
+pub use bundle::{BundleError, Exported, Imported, Replace, check_bundle};
 pub use durable::Patience;
 pub use error::StoreError;
 pub use formats::{FORMAT, LastRun, OutputEntry, Pin, Provenance, Record, RunNote};

@@ -13,6 +13,7 @@
 //! | an input of the command, anything in the cache | an error, also with `--force` |
 
 mod inputs;
+mod listed;
 mod seal;
 
 use std::fs::{self, File, OpenOptions};
@@ -118,7 +119,7 @@ impl Place {
     /// The path may not be written: see the table of this module.
     pub fn find(
         asked: &Path,
-        is_ours: &dyn Fn(&mut File) -> io::Result<bool>,
+        is_ours: &dyn Fn(&mut File, &Path) -> io::Result<bool>,
         replace: Replace,
         inputs: &Inputs,
     ) -> Result<Self, WriteError> {
@@ -153,7 +154,7 @@ impl Place {
             return no_file("a special file");
         }
         if replace == Replace::Own {
-            let ours = || Ok(!found.permissions().readonly() && is_ours(&mut File::open(&path)?)?);
+            let ours = || Ok(!found.permissions().readonly() && is_ours(&mut File::open(&path)?, &path)?);
             if !ours().map_err(WriteError::io(asked))? {
                 return Err(WriteError::NotOurs { path: shown() });
             }
@@ -161,18 +162,12 @@ impl Place {
         Ok(place(There::File(found)))
     }
 
-    /// As [`Self::find`], for a file of this format and content.
+    /// As [`Self::find`], for a file of this format.
     ///
     /// # Errors
     /// See [`Self::find`].
-    pub fn of(
-        asked: &Path,
-        format: Format,
-        content: &[u8],
-        replace: Replace,
-        inputs: &Inputs,
-    ) -> Result<Self, WriteError> {
-        Self::find(asked, &|file| format.is_ours(file, content), replace, inputs)
+    pub fn of(asked: &Path, format: Format, replace: Replace, inputs: &Inputs) -> Result<Self, WriteError> {
+        Self::find(asked, &|file, path| format.is_ours(file, path), replace, inputs)
     }
 
     /// Whether a file would be replaced.
@@ -190,9 +185,14 @@ impl Place {
     /// # Errors
     /// It cannot be written. An existing file is unchanged.
     pub fn write(self, format: Format, content: &[u8]) -> Result<(), WriteError> {
+        let table = (format == Format::Csv && !self.is_stream()).then(|| self.path.clone());
         let mut draft = self.draft()?;
         draft.write_all(&format.sealed(content)).map_err(WriteError::io(&draft.asked))?;
-        draft.finish()
+        draft.finish()?;
+        match table {
+            Some(path) => listed::note(&path, content).map_err(WriteError::io(&path)),
+            None => Ok(()),
+        }
     }
 
     /// Begins the file, and makes its folder.

@@ -3,6 +3,9 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::listed::is_listed;
 
 /// The beginning and the end of a seal in a text.
 const BEGIN: &str = "<!-- written by runner, seal ";
@@ -25,7 +28,7 @@ pub enum Format {
     Svg,
     /// A picture of pixels.
     Png,
-    /// A table. It has no room for a seal: a file with the same first line counts as an earlier one.
+    /// A table. It has no room for a seal: its hash stands in a file beside it.
     Csv,
 }
 
@@ -43,12 +46,12 @@ impl Format {
         }
     }
 
-    /// Whether runner wrote `file`, which `content` is to replace.
-    pub(super) fn is_ours(self, file: &mut File, content: &[u8]) -> io::Result<bool> {
+    /// Whether `file` at `path` is as runner wrote it.
+    pub(super) fn is_ours(self, file: &mut File, path: &Path) -> io::Result<bool> {
         let seal = match self {
             Self::Html | Self::Svg => BEGIN.len() + DIGITS + END.len(),
             Self::Png => CHUNK + SOFTWARE.len() + DIGITS + LAST.len(),
-            Self::Csv => return begins_alike(file, content),
+            Self::Csv => return is_listed(file, path),
         };
         let length = file.metadata()?.len();
         let Some(body) = length.checked_sub(seal as u64) else { return Ok(false) };
@@ -88,12 +91,4 @@ fn chunk(digits: &str) -> Vec<u8> {
     let mut sum = flate2::Crc::new();
     sum.update(&body);
     [&(text.len() as u32).to_be_bytes()[..], &body, &sum.sum().to_be_bytes()].concat()
-}
-
-/// Whether the first lines are the same.
-fn begins_alike(file: &mut File, content: &[u8]) -> io::Result<bool> {
-    let head: Vec<u8> = content.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default().to_vec();
-    let mut found = Vec::new();
-    file.take(head.len() as u64).read_to_end(&mut found)?;
-    Ok(!head.is_empty() && found == head)
 }

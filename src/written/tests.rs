@@ -8,7 +8,7 @@ use super::*;
 const PAGE: &[u8] = b"<!DOCTYPE html><p>a report</p>\n";
 
 fn put(path: &Path, content: &[u8], replace: Replace, inputs: &Inputs) -> Result<(), WriteError> {
-    Place::of(path, Format::Html, content, replace, inputs)?.write(Format::Html, content)
+    Place::of(path, Format::Html, replace, inputs)?.write(Format::Html, content)
 }
 
 fn mode(path: &Path) -> u32 {
@@ -67,15 +67,18 @@ fn every_format_knows_its_own_files_and_no_others() {
         (Format::Csv, csv),
     ] {
         let path = folder.path().join("output");
-        let place = || Place::of(&path, format, &content, Replace::Own, &Inputs::default());
+        let place = || Place::of(&path, format, Replace::Own, &Inputs::default());
         place().unwrap().write(format, &content).unwrap();
         place().unwrap().write(format, &content).unwrap();
         if format == Format::Png {
             let tree = resvg::tiny_skia::Pixmap::load_png(&path).unwrap();
             assert_eq!((tree.width(), tree.height()), (3, 2));
         }
-        fs::write(&path, [b"x", &fs::read(&path).unwrap()[..]].concat()).unwrap();
-        assert!(matches!(place(), Err(WriteError::NotOurs { .. })), "{format:?}");
+        let written = fs::read(&path).unwrap();
+        for edited in [[b"x", &written[..]].concat(), [&written[..], b"a note\n"].concat()] {
+            fs::write(&path, edited).unwrap();
+            assert!(matches!(place(), Err(WriteError::NotOurs { .. })), "{format:?}");
+        }
         fs::remove_file(&path).unwrap();
     }
 }
@@ -154,7 +157,7 @@ fn a_pipe_is_written_through_and_stays() {
 fn a_file_that_came_in_the_meantime_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("r.html");
-    let place = || Place::of(&path, Format::Html, PAGE, Replace::Own, &Inputs::default()).unwrap();
+    let place = || Place::of(&path, Format::Html, Replace::Own, &Inputs::default()).unwrap();
     let new = place();
     fs::write(&path, "a thesis").unwrap();
     new.write(Format::Html, PAGE).unwrap_err();

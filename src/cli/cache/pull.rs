@@ -38,6 +38,10 @@ pub struct PullArgs {
 
 /// Takes results.
 pub fn run(args: &PullArgs) -> Result<ExitCode> {
+    if args.pipeline.is_none() {
+        // An address that cannot be used leaves no new cache.
+        args.with.remote.open(None)?;
+    }
     let (store, _visit) = visit(Store::open(&folder(&args.with.cache, args.pipeline.as_deref()))?)?;
     if !args.with.dry_run {
         warn_of(store.prepare()?);

@@ -33,7 +33,7 @@ nearest parameters, scaled by the images that pass through the network and by it
 Exit codes: 0 the plan was made (with --check: nothing would run), 1 an error (with --check: also
 when a stage would run).
 
-`plan` does not read a shared cache: `run` may download results of stages that `plan` lists as to run
+`plan` does not read a shared cache: `run` may download results that `plan` lists as to run
 (docs/remote.md).")]
 pub struct PlanArgs {
     #[command(flatten)]

@@ -95,7 +95,7 @@ impl Store {
 
 /// The place of an archive. Only a bundle gives way to a bundle, and that on demand alone.
 fn archive(to: &Path, replace: Replace, inputs: &Inputs) -> Result<Draft, BundleError> {
-    let is_ours = |_: &mut std::fs::File| Ok(is_bundle(&Source::new(to)).is_ok());
+    let is_ours = |_: &mut std::fs::File, _: &std::path::Path| Ok(is_bundle(&Source::new(to)).is_ok());
     let place = match Place::find(to, &is_ours, written::Replace::Own, inputs) {
         Err(WriteError::NotOurs { path } | WriteError::NoFile { path, .. }) => {
             return Err(BundleError::NotReplaced { path });

@@ -46,6 +46,14 @@ enum Expected {
     Object(ObjectHash, u64),
 }
 
+/// Reads a whole bundle and compares it with its list.
+///
+/// # Errors
+/// Anything in it is not what an export wrote.
+pub fn check_bundle(from: &Path) -> Result<(), BundleError> {
+    check(&Source::new(from)).map(drop)
+}
+
 impl Store {
     /// Takes the results of a bundle. Those that are there already stay as they are.
     ///

@@ -28,7 +28,7 @@ use crate::fingerprint::Fingerprint;
 use crate::written::WriteError;
 
 pub use export::{Exported, Replace};
-pub use import::Imported;
+pub use import::{Imported, check_bundle};
 
 /// The version of the layout of bundles. What is in them has the cache's own format.
 const BUNDLE: u32 = 1;

@@ -137,7 +137,7 @@ fn heals(store: &Store, place: Place) {
             let refused = collected.unwrap_err();
             assert!(matches!(&refused, StoreError::Io { source, .. } if source.raw_os_error() == Some(5)));
             let help = miette::Diagnostic::help(&refused).unwrap().to_string();
-            assert!(help.contains("the disk does not give it back"), "{help}");
+            assert!(help.contains("the disk cannot read it"), "{help}");
         }
         _ => collected.unwrap(),
     }
