@@ -82,6 +82,8 @@ pub struct Methods {
     several: bool,
     /// The methods that prune nothing.
     unpruned: Vec<usize>,
+    /// Other names of methods: in tables, a network that further points train has only what all of these share.
+    aliases: Vec<(String, usize)>,
     /// For each node, the methods that use its result.
     below: Vec<Below>,
     /// For each node, the method whose network it trains, and the stage's name in that method.
@@ -106,6 +108,7 @@ impl Methods {
             names: Vec::new(),
             several,
             unpruned: Vec::new(),
+            aliases: Vec::new(),
             below: vec![Below::None; graph.nodes.len()],
             trains: vec![None; graph.nodes.len()],
         };
@@ -121,6 +124,8 @@ impl Methods {
                 _ => Below::One(place),
             };
             found.trains[from.0] = Some((place, (*stage).to_owned()));
+            let shared = label::without_seeds(&graph.common_label(*from));
+            found.aliases.push((label::method(stage, several, &shared).0, place));
         }
         // Inputs come before their dependents, so in reverse order all dependents of a node are done before
         // it.
@@ -163,9 +168,10 @@ impl Methods {
     /// are no part of either.
     pub fn of_network(&self, stage: &str, label: &Label) -> (Method, Label) {
         let (name, numbers) = label::method(stage, self.several, &label::without_seeds(label));
-        let place = self.names.iter().position(|other| *other == name);
+        let known = self.names.iter().position(|other| *other == name);
+        let alias = || self.aliases.iter().find(|(other, _)| *other == name).map(|(_, place)| *place);
         let shared = || Method { name: name.clone(), role: Role::Shared };
-        (place.map_or_else(shared, |place| self.at(place)), numbers)
+        (known.or_else(alias).map_or_else(shared, |place| self.at(place)), numbers)
     }
 
     /// The method that a search works for, and its numbers.
